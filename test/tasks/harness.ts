@@ -9,6 +9,8 @@ import type { Made, MakeContext, Sizes, Task } from "../../src/tasks/task.ts";
 /** H x W x 3 bytes of RGB outside of any arena. */
 export interface Photo {
   readonly name: string;
+  /** Crops of one photograph share it. */
+  readonly group: string;
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array;
@@ -17,10 +19,9 @@ export interface Photo {
 export const sizes28: Sizes = { factor: 28, minPixels: 3_136, maxPixels: 401_408, fit: "crop" };
 export const sizes32: Sizes = { factor: 32, minPixels: 65_536, maxPixels: 401_408, fit: "crop" };
 
-export function decodePhoto(name: string, jpeg: Uint8Array): Photo {
-  // decompressSync wants to be told where the pixels go; 100 Mpixel photos are not test data.
+export function decodePhoto(name: string, jpeg: Uint8Array, group: string = name): Photo {
   const { data, width, height } = decompressSync(Buffer.from(jpeg), { format: FORMAT_RGB });
-  return { name, width, height, data: new Uint8Array(data.subarray(0, width * height * 3)) };
+  return { name, group, width, height, data: new Uint8Array(data.subarray(0, width * height * 3)) };
 }
 
 /** Regular files of a plain ustar archive; an oracle beside src/shards, and no more than the sample shards need. */
@@ -47,9 +48,16 @@ export function samplePhotos(limit: number = Infinity): readonly Photo[] {
   for (const shard of readdirSync(folder)
     .filter((name) => name.endsWith(".tar"))
     .toSorted()) {
-    for (const file of untar(readFileSync(new URL(shard, folder)))) {
+    const files = untar(readFileSync(new URL(shard, folder)));
+    const groups = new Map<string, string>();
+    for (const { name, data } of files) {
+      if (name.endsWith(".json"))
+        groups.set(name.slice(0, -5), JSON.parse(Buffer.from(data).toString()).group);
+    }
+    for (const { name, data } of files) {
       if (photos.length >= limit) return photos;
-      if (/\.jpe?g$/i.test(file.name)) photos.push(decodePhoto(`${shard}/${file.name}`, file.data));
+      const key = /^(.*)\.jpe?g$/i.exec(name)?.[1];
+      if (key !== undefined) photos.push(decodePhoto(`${shard}/${key}`, data, groups.get(key)));
     }
   }
   return photos;
@@ -96,16 +104,20 @@ export function syntheticPhoto(seed: number, width: number = 300, height: number
       }
     }
   }
-  return { name: `synthetic-${seed}`, width, height, data };
+  return { name: `synthetic-${seed}`, group: `synthetic-${seed}`, width, height, data };
 }
 
-export function flatPhoto(width: number, height: number, level: number = 128): Photo {
-  return {
-    name: `flat-${level}`,
-    width,
-    height,
-    data: new Uint8Array(width * height * 3).fill(level),
-  };
+/** A photo drawn by a formula: red, green, blue (0 .. 255) at the pixel centre (x, y). */
+export function paintedPhoto(
+  name: string,
+  width: number,
+  height: number,
+  paint: (x: number, y: number) => readonly [number, number, number],
+): Photo {
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) data.set(paint(x + 0.5, y + 0.5), (y * width + x) * 3);
+  return { name, group: name, width, height, data };
 }
 
 export interface MakeRequest {
@@ -203,6 +215,7 @@ export function createHarness(): Harness {
 
   const read: Harness["read"] = ({ at, width, height }, name = "") => ({
     name,
+    group: name,
     width,
     height,
     data: new Uint8Array(results.bytes(at, width * height * 3)),
