@@ -1,0 +1,38 @@
+import { isIPv6 } from "node:net";
+import { StreamError } from "../errors.ts";
+
+/** Where a server listens: `tcp://host:port`, `tcp://[::1]:port` or `unix:///absolute/path`. Port 0 lets the system choose. */
+export type Address =
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
+
+/** Throws BAD_OPTION. */
+export function parseAddress(text: string): Address {
+  if (text.startsWith("unix://")) {
+    const path = text.slice("unix://".length);
+    if (!path.startsWith("/") || path.includes("\0")) throw bad(text);
+    return { kind: "unix", path };
+  }
+  const match = /^tcp:\/\/(?:\[([^\]/]+)\]|([^:/[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || port > 65_535) throw bad(text);
+  return { kind: "tcp", host, port };
+}
+
+export function formatAddress(address: Address): string {
+  if (address.kind === "unix") return `unix://${address.path}`;
+  return `tcp://${isIPv6(address.host) ? `[${address.host}]` : address.host}:${address.port}`;
+}
+
+/** 127.0.0.0/8 and ::1, the latter also as a mapped IPv4 address. */
+export function isLoopback(ip: string): boolean {
+  return ip === "::1" || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/i.test(ip);
+}
+
+function bad(text: string): StreamError {
+  return new StreamError(
+    "BAD_OPTION",
+    `an address is tcp://host:port, tcp://[ipv6]:port or unix:///absolute/path, not ${JSON.stringify(text)}`,
+  );
+}

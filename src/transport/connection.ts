@@ -1,0 +1,251 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { Socket } from "node:net";
+import { asStreamError, StreamError } from "../errors.ts";
+import type { CellMaker, ImageFormat } from "../model.ts";
+import { createReader, type Frame } from "./frame.ts";
+import {
+  packMessage,
+  PROTOCOL_VERSION,
+  readClientMessage,
+  type ClientMessage,
+  type Reward,
+} from "./messages.ts";
+import { createOutlet } from "./outlet.ts";
+import { startRequest, type Running } from "./request.ts";
+
+/** What one client may ask of a server. */
+export interface Limits {
+  /** Clients at once. */
+  readonly connections: number;
+  /** Milliseconds from the connection to a complete hello. */
+  readonly handshake: number;
+  /** Unanswered requests of one connection. */
+  readonly requests: number;
+  /** Bytes of one connection that wait for the kernel before no further cell is pulled for it. */
+  readonly queued: number;
+  /** Bytes of a frame from a client, before and after its hello. */
+  readonly helloFrame: number;
+  readonly clientFrame: number;
+  /** Bytes of credit a stream may hold. */
+  readonly credit: number;
+}
+
+export const defaultLimits: Limits = {
+  connections: 64,
+  handshake: 10_000,
+  requests: 16,
+  queued: 32 * 2 ** 20,
+  helloFrame: 64 * 2 ** 10,
+  clientFrame: 2 ** 20,
+  credit: 2 ** 40,
+};
+
+/** Rewards that a trainer gave to answers; for metrics and curriculum. */
+export interface Feedback {
+  readonly client: string;
+  readonly step: number;
+  readonly rewards: readonly Reward[];
+}
+
+export interface ConnectionContext {
+  readonly maker: CellMaker;
+  readonly limits: Limits;
+  /** SHA-256 of the token, where one is wanted. */
+  readonly token: Buffer | undefined;
+  onFeedback(feedback: Feedback): void;
+  onError(error: StreamError): void;
+}
+
+export interface ClientInfo {
+  /** As the client calls itself; empty before its hello. */
+  readonly name: string;
+  readonly address: string;
+  readonly format: ImageFormat;
+  /** Unanswered requests. */
+  readonly requests: number;
+  readonly sentBytes: number;
+  /** Rewards received. */
+  readonly rewards: number;
+}
+
+export interface Connection {
+  info(): ClientInfo;
+  /** Tells the client why and closes. */
+  close(reason: StreamError): void;
+  /** The socket is closed, all work for it has stopped and every cell has been released. */
+  readonly finished: Promise<void>;
+}
+
+/** Milliseconds for a client to read why it is being disconnected. */
+const FAREWELL = 1_000;
+
+export const tokenDigest = (token: string): Buffer =>
+  createHash("sha256").update(token, "utf8").digest();
+
+/** Answers one client until either side goes. Nothing that a client sends throws here. */
+export function serveConnection(socket: Socket, context: ConnectionContext): Connection {
+  const { maker, limits } = context;
+  const outlet = createOutlet(socket, limits.queued);
+  const reader = createReader(limits.helloFrame);
+  const running = new Map<number, Running>();
+  const work = new Set<Promise<void>>();
+  const address =
+    socket.remoteAddress === undefined ? "unix" : `${socket.remoteAddress}:${socket.remotePort}`;
+  let hello: Extract<ClientMessage, { kind: "hello" }> | undefined;
+  let rewards = 0;
+  let leaving = false;
+
+  const leave = (): void => {
+    leaving = true;
+    clearTimeout(handshake);
+    for (const request of running.values()) request.cancel();
+  };
+  const close = (reason?: StreamError): void => {
+    if (leaving) return;
+    leave();
+    if (reason !== undefined)
+      void outlet.write([
+        packMessage({ kind: "error", code: reason.code, message: reason.message.toWellFormed() }),
+      ]);
+    socket.end();
+    // What the client still sends is read and dropped: closing with unread bytes would reset the connection and lose the error.
+    setTimeout(() => socket.destroy(), FAREWELL).unref();
+  };
+  const handshake = setTimeout(
+    () => close(new StreamError("PROTOCOL", `no hello within ${limits.handshake} ms`)),
+    limits.handshake,
+  );
+  handshake.unref();
+
+  const greet = (message: ClientMessage): void => {
+    if (message.kind !== "hello")
+      throw new StreamError("PROTOCOL", `the first message must be hello, not ${message.kind}`);
+    if (
+      context.token !== undefined &&
+      !timingSafeEqual(tokenDigest(message.token ?? ""), context.token)
+    ) {
+      throw new StreamError(
+        "UNAUTHORIZED",
+        message.token === undefined ? "this server wants a token" : "wrong token",
+      );
+    }
+    if (message.protocol !== PROTOCOL_VERSION) {
+      throw new StreamError(
+        "PROTOCOL",
+        `this server speaks protocol ${PROTOCOL_VERSION}, the client ${message.protocol}`,
+      );
+    }
+    const info = maker.info();
+    if (message.fingerprint !== undefined && message.fingerprint !== info.fingerprint) {
+      throw new StreamError(
+        "OTHER_STREAM",
+        `this server's stream is ${info.fingerprint}, not ${message.fingerprint.slice(0, 200)}`,
+      );
+    }
+    clearTimeout(handshake);
+    hello = message;
+    reader.limit = limits.clientFrame;
+    void outlet.write([packMessage({ kind: "welcome", protocol: PROTOCOL_VERSION, info })]);
+  };
+
+  const start = (
+    message: Extract<ClientMessage, { kind: "get" | "stream" }>,
+    format: ImageFormat,
+  ): void => {
+    const { id } = message;
+    if (running.has(id))
+      throw new StreamError("PROTOCOL", `request ${id} has not been answered yet, its id is taken`);
+    if (running.size >= limits.requests) {
+      const reason = `at most ${limits.requests} requests of one connection at a time`;
+      void outlet.write([packMessage({ kind: "error", id, code: "LIMIT", message: reason })]);
+      return;
+    }
+    if (message.kind === "stream") checkCredit(id, message.credit);
+    const request = startRequest(
+      message,
+      { maker, outlet, format, onError: (error) => context.onError(error) },
+      () => running.delete(id),
+    );
+    running.set(id, request);
+    const finished = request.finished.then(() => void work.delete(finished));
+    work.add(finished);
+  };
+
+  const checkCredit = (id: number, bytes: number): void => {
+    if (bytes > limits.credit)
+      throw new StreamError(
+        "PROTOCOL",
+        `request ${id} holds more than ${limits.credit} bytes of credit`,
+      );
+  };
+
+  const handle = (message: ClientMessage): void => {
+    if (hello === undefined) return greet(message);
+    switch (message.kind) {
+      case "hello":
+        throw new StreamError("PROTOCOL", "a second hello");
+      case "get":
+      case "stream":
+        return start(message, hello.format);
+      case "credit": {
+        // A request that has just ended may still be given credit.
+        const credit = running.get(message.id)?.credit;
+        checkCredit(message.id, (credit?.balance ?? 0) + message.bytes);
+        return credit?.give(message.bytes);
+      }
+      case "cancel":
+        return running.get(message.id)?.cancel();
+      case "feedback":
+        rewards += message.rewards.length;
+        return context.onFeedback({
+          client: hello.client,
+          step: message.step,
+          rewards: message.rewards,
+        });
+      case "poll":
+        return void outlet.write([
+          packMessage({ kind: "info", id: message.id, info: maker.info() }),
+        ]);
+      case "bye":
+        return close();
+    }
+  };
+
+  const receive = (frame: Frame): void => {
+    if (!leaving) handle(readClientMessage(frame));
+  };
+
+  socket.on("data", (chunk: Buffer) => {
+    if (leaving) return;
+    try {
+      for (const frame of reader.push(chunk)) receive(frame);
+    } catch (thrown) {
+      const error = asStreamError(thrown);
+      if (error.code === "INTERNAL") context.onError(error);
+      close(error);
+    }
+  });
+  // The other side hung up, in the middle of a frame or not: nobody is left to be told.
+  socket.on("end", () => socket.destroy());
+  socket.on("error", leave);
+
+  return {
+    info: () => ({
+      name: hello?.client ?? "",
+      address,
+      format: hello?.format ?? "raw",
+      requests: running.size,
+      sentBytes: outlet.sent,
+      rewards,
+    }),
+    close,
+    finished: new Promise<void>((resolve) => {
+      socket.once("close", () => {
+        leave();
+        resolve();
+      });
+    }).then(async () => {
+      await Promise.all(work);
+    }),
+  };
+}

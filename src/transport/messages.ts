@@ -1,0 +1,350 @@
+import { errorCodes, StreamError, type ErrorCode } from "../errors.ts";
+import {
+  imageFormats,
+  type EntryInfo,
+  type FailedSlot,
+  type ImageFormat,
+  type Json,
+  type Puzzle,
+  type StreamInfo,
+} from "../model.ts";
+import { packFrame, unpackMeta, type Meta } from "./codec.ts";
+import type { Frame } from "./frame.ts";
+
+/** What the two sides say to each other; docs/protocol.md is normative. Unknown fields are ignored, so that a minor version may add some. */
+
+/** Of the messages. The frame layout has its own version, in the prefix. */
+export const PROTOCOL_VERSION = 1;
+
+export const kinds = {
+  hello: 1,
+  get: 2,
+  stream: 3,
+  credit: 4,
+  cancel: 5,
+  feedback: 6,
+  poll: 7,
+  bye: 8,
+  welcome: 65,
+  cell: 66,
+  end: 67,
+  done: 68,
+  error: 69,
+  info: 70,
+} as const;
+
+/** Reward of one answer to the puzzle with this index in the stream. */
+export interface Reward {
+  readonly index: number;
+  readonly reward: number;
+}
+
+export type ClientMessage =
+  | {
+      readonly kind: "hello";
+      readonly protocol: number;
+      readonly token?: string;
+      readonly format: ImageFormat;
+      readonly client: string;
+      readonly fingerprint?: string;
+    }
+  | {
+      readonly kind: "get";
+      readonly id: number;
+      readonly step: number;
+      readonly slots?: readonly number[];
+    }
+  | {
+      readonly kind: "stream";
+      readonly id: number;
+      readonly step: number;
+      readonly steps?: number;
+      readonly slots?: readonly number[];
+      readonly credit: number;
+    }
+  | { readonly kind: "credit"; readonly id: number; readonly bytes: number }
+  | { readonly kind: "cancel"; readonly id: number }
+  | { readonly kind: "feedback"; readonly step: number; readonly rewards: readonly Reward[] }
+  | { readonly kind: "poll"; readonly id: number }
+  | { readonly kind: "bye" };
+
+export type ServerMessage =
+  | { readonly kind: "welcome"; readonly protocol: number; readonly info: StreamInfo }
+  | {
+      readonly kind: "cell";
+      readonly id: number;
+      readonly step: number;
+      readonly cell: number;
+      readonly puzzles: readonly Puzzle[];
+      readonly failed: readonly FailedSlot[];
+    }
+  | { readonly kind: "end"; readonly id: number; readonly step: number }
+  | { readonly kind: "done"; readonly id: number }
+  | {
+      readonly kind: "error";
+      readonly id?: number;
+      readonly code: ErrorCode;
+      readonly message: string;
+    }
+  | { readonly kind: "info"; readonly id: number; readonly info: StreamInfo };
+
+/** The frame of a message without a body. */
+export function packMessage(
+  message: ClientMessage | Exclude<ServerMessage, { kind: "cell" }>,
+): Uint8Array {
+  const { kind, ...fields } = message;
+  return packFrame(kinds[kind], JSON.parse(JSON.stringify(fields)) as Meta);
+}
+
+/** Throws BAD_FRAME where the bytes are damaged, PROTOCOL where the message is not one a client may send. */
+export function readClientMessage(frame: Frame): ClientMessage {
+  if (frame.body.length > 0) throw new StreamError("PROTOCOL", "only a cell has a body");
+  const read = fieldsOf(unpackMeta(frame.meta));
+  switch (frame.kind) {
+    case kinds.hello:
+      return {
+        kind: "hello",
+        protocol: read.integer("protocol", 0),
+        ...read.optional("token", read.text),
+        format: read.oneOf("format", imageFormats),
+        client: read.text("client").slice(0, 200),
+        ...read.optional("fingerprint", read.text),
+      };
+    case kinds.get:
+      return {
+        kind: "get",
+        id: read.id(),
+        step: read.integer("step", 0),
+        ...read.optional("slots", read.integers),
+      };
+    case kinds.stream:
+      return {
+        kind: "stream",
+        id: read.id(),
+        step: read.integer("step", 0),
+        ...read.optional("steps", (name) => read.integer(name, 0)),
+        ...read.optional("slots", read.integers),
+        credit: read.integer("credit", 0),
+      };
+    case kinds.credit:
+      return { kind: "credit", id: read.id(), bytes: read.integer("bytes", 1) };
+    case kinds.cancel:
+      return { kind: "cancel", id: read.id() };
+    case kinds.feedback:
+      return {
+        kind: "feedback",
+        step: read.integer("step", 0),
+        rewards: read.maps("rewards", (reward) => ({
+          index: reward.integer("index", 0),
+          reward: reward.number("reward"),
+        })),
+      };
+    case kinds.poll:
+      return { kind: "poll", id: read.id() };
+    case kinds.bye:
+      return { kind: "bye" };
+    default:
+      throw new StreamError("PROTOCOL", `no client sends frames of kind ${frame.kind}`);
+  }
+}
+
+/** Images are views of the frame's body. Throws BAD_FRAME or PROTOCOL. */
+export function readServerMessage(frame: Frame): ServerMessage {
+  if (frame.body.length > 0 && frame.kind !== kinds.cell)
+    throw new StreamError("PROTOCOL", "only a cell has a body");
+  const read = fieldsOf(unpackMeta(frame.meta));
+  switch (frame.kind) {
+    case kinds.welcome:
+      return {
+        kind: "welcome",
+        protocol: read.integer("protocol", 0),
+        info: readInfo(read.map("info")),
+      };
+    case kinds.cell:
+      return {
+        kind: "cell",
+        id: read.id(),
+        step: read.integer("step", 0),
+        cell: read.integer("cell", 0),
+        puzzles: readPuzzles(read, frame.body),
+        failed: read.maps("failed", readFailed),
+      };
+    case kinds.end:
+      return { kind: "end", id: read.id(), step: read.integer("step", 0) };
+    case kinds.done:
+      return { kind: "done", id: read.id() };
+    case kinds.error: {
+      // A newer server may know more codes; its message still says what happened.
+      const code = errorCodes.find((known) => known === read.text("code")) ?? "INTERNAL";
+      return {
+        kind: "error",
+        ...read.optional("id", read.id),
+        code,
+        message: read.text("message"),
+      };
+    }
+    case kinds.info:
+      return { kind: "info", id: read.id(), info: readInfo(read.map("info")) };
+    default:
+      throw new StreamError("PROTOCOL", `no server sends frames of kind ${frame.kind}`);
+  }
+}
+
+function readPuzzles(read: Fields, body: Uint8Array): readonly Puzzle[] {
+  let at = 0;
+  const puzzles = read.maps("puzzles", (puzzle): Puzzle => ({
+    slot: puzzle.integer("slot", 0),
+    index: puzzle.integer("index", 0),
+    entry: puzzle.text("entry"),
+    task: puzzle.text("task"),
+    prompt: puzzle.maps("prompt", (part) => {
+      const type = part.oneOf("type", ["text", "image"]);
+      return type === "text" ? { type, text: part.text("text") } : { type };
+    }),
+    images: puzzle.maps("images", (image) => {
+      const [width, height, bytes] = [
+        image.integer("width", 1),
+        image.integer("height", 1),
+        image.integer("bytes", 0),
+      ];
+      const format = image.oneOf("format", imageFormats);
+      if (format === "raw" && bytes !== width * height * 3)
+        throw new StreamError(
+          "PROTOCOL",
+          `${bytes} bytes are no raw image of ${width} x ${height}`,
+        );
+      if (at + bytes > body.length)
+        throw new StreamError("PROTOCOL", "the images of a cell are longer than its body");
+      at += bytes;
+      return { width, height, format, data: body.subarray(at - bytes, at) };
+    }),
+    answer: puzzle.text("answer"),
+    recipe: puzzle.map("recipe").all,
+  }));
+  if (at !== body.length)
+    throw new StreamError("PROTOCOL", "the body of a cell is longer than its images");
+  return puzzles;
+}
+
+function readFailed(read: Fields): FailedSlot {
+  const error = read.map("error");
+  return {
+    slot: read.integer("slot", 0),
+    index: read.integer("index", 0),
+    entry: read.text("entry"),
+    task: read.text("task"),
+    error: { code: error.text("code"), message: error.text("message") },
+  };
+}
+
+function readInfo(read: Fields): StreamInfo {
+  return {
+    version: read.integer("version", 0),
+    fingerprint: read.text("fingerprint"),
+    seed: read.integer("seed", 0),
+    batch: read.integer("batch", 1),
+    partitions: read.integer("partitions", 1),
+    entries: read.maps("entries", (entry): EntryInfo => ({
+      name: entry.text("name"),
+      task: entry.text("task"),
+      weight: entry.integer("weight", 1),
+      options: entry.map("options").all,
+      images: entry.integer("images", 0),
+    })),
+    shards: read.integer("shards", 0),
+    samples: read.integer("samples", 0),
+    counted: read.flag("counted"),
+    steps: read.all["steps"] === null ? null : read.integer("steps", 0),
+    skipped: read.map("skipped").counts(),
+  };
+}
+
+/** The fields of one map, each checked as it is asked for. */
+interface Fields {
+  readonly all: Meta;
+  integer(name: string, least: number): number;
+  number(name: string): number;
+  readonly text: (name: string) => string;
+  flag(name: string): boolean;
+  readonly id: () => number;
+  oneOf<T extends string>(name: string, values: readonly T[]): T;
+  readonly integers: (name: string) => readonly number[];
+  map(name: string): Fields;
+  maps<T>(name: string, item: (fields: Fields) => T): readonly T[];
+  counts(): { readonly [name: string]: number };
+  /** {} where the field is missing or nil, else { name: value }. */
+  optional<Name extends string, T>(name: Name, field: (name: Name) => T): { [Key in Name]?: T };
+}
+
+function fieldsOf(all: Meta): Fields {
+  const wrong = (name: string, wanted: string): StreamError => {
+    const given = Object.hasOwn(all, name) ? JSON.stringify(all[name]).slice(0, 60) : "missing";
+    return new StreamError("PROTOCOL", `field ${name} must be ${wanted}, and is ${given}`);
+  };
+  const list = (name: string): readonly Json[] => {
+    const value = all[name];
+    if (!Array.isArray(value)) throw wrong(name, "an array");
+    return value as readonly Json[];
+  };
+  const fields: Fields = {
+    all,
+    integer(name, least) {
+      const value = all[name];
+      if (!Number.isSafeInteger(value) || Number(value) < least)
+        throw wrong(name, `an integer from ${least} to 2^53 - 1`);
+      return value as number;
+    },
+    number(name) {
+      const value = all[name];
+      if (typeof value !== "number") throw wrong(name, "a number");
+      return value;
+    },
+    text(name) {
+      const value = all[name];
+      if (typeof value !== "string") throw wrong(name, "text");
+      return value;
+    },
+    flag(name) {
+      const value = all[name];
+      if (typeof value !== "boolean") throw wrong(name, "true or false");
+      return value;
+    },
+    id: () => fields.integer("id", 1),
+    oneOf(name, values) {
+      const value = values.find((known) => known === all[name]);
+      if (value === undefined) throw wrong(name, `one of ${values.join(", ")}`);
+      return value;
+    },
+    integers(name) {
+      const values = list(name);
+      if (!values.every((value) => Number.isSafeInteger(value) && Number(value) >= 0))
+        throw wrong(name, "an array of integers");
+      return values as readonly number[];
+    },
+    map(name) {
+      const value = all[name];
+      if (!isPlainMap(value)) throw wrong(name, "a map");
+      return fieldsOf(value);
+    },
+    maps(name, item) {
+      return list(name).map((value) => {
+        if (!isPlainMap(value)) throw wrong(name, "an array of maps");
+        return item(fieldsOf(value));
+      });
+    },
+    counts() {
+      for (const name of Object.keys(all)) fields.integer(name, 0);
+      return all as { readonly [name: string]: number };
+    },
+    optional(name, field) {
+      const given: Partial<Record<typeof name, ReturnType<typeof field>>> = {};
+      if (all[name] !== undefined && all[name] !== null) given[name] = field(name);
+      return given;
+    },
+  };
+  return fields;
+}
+
+function isPlainMap(value: Json | undefined): value is Meta {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

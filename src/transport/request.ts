@@ -1,0 +1,157 @@
+import type { Cell, CellMaker, ImageFormat, StepRequest, StreamInfo } from "../model.ts";
+import { asStreamError, StreamError } from "../errors.ts";
+import { cellFrames } from "./cells.ts";
+import { createCredit, type Credit } from "./credit.ts";
+import { packMessage, type ClientMessage } from "./messages.ts";
+import type { Outlet } from "./outlet.ts";
+
+/** One get or stream of one client, from the maker's cells to frames in the socket. */
+export interface Running {
+  /** Undefined for a get. */
+  readonly credit: Credit | undefined;
+  /** The client wants no more of it. */
+  cancel(): void;
+  /** The work has stopped and every cell has been released. Never rejects. */
+  readonly finished: Promise<void>;
+}
+
+export interface RequestContext {
+  readonly maker: CellMaker;
+  readonly outlet: Outlet;
+  readonly format: ImageFormat;
+  /** A failure that is nobody's but ours. */
+  onError(error: StreamError): void;
+}
+
+type Asked = Extract<ClientMessage, { kind: "get" | "stream" }>;
+
+export function startRequest(asked: Asked, context: RequestContext, onDone: () => void): Running {
+  const { maker, outlet, format } = context;
+  const abort = new AbortController();
+  const credit = asked.kind === "stream" ? createCredit(asked.credit) : undefined;
+  const writes = new Set<Promise<void>>();
+
+  /** False when the request was cancelled meanwhile. */
+  const ready = async (): Promise<boolean> => {
+    await credit?.available();
+    await outlet.room();
+    return !abort.signal.aborted;
+  };
+
+  const sendCell = async (cell: Cell): Promise<boolean> => {
+    const written: Promise<void>[] = [];
+    try {
+      for (const [i, frame] of cellFrames(asked.id, cell).entries()) {
+        if (i > 0 && !(await ready())) return false;
+        credit?.take(frame.bytes);
+        written.push(outlet.write([frame.head, ...frame.images]));
+      }
+      return true;
+    } finally {
+      const released = Promise.all(written).then(() => {
+        writes.delete(released);
+        cell.release();
+      });
+      writes.add(released);
+    }
+  };
+
+  const send = async (): Promise<void> => {
+    const { first, steps } = range(asked, maker.info());
+    let step = first;
+    const endBefore = (next: number): void => {
+      for (; step < next; step++)
+        void outlet.write([packMessage({ kind: "end", id: asked.id, step })]);
+    };
+    const cells = maker
+      .cells(requests(first, steps, asked.slots), { format, signal: abort.signal })
+      [Symbol.asyncIterator]();
+    try {
+      while (await ready()) {
+        const next = await cells.next();
+        if (next.done === true) break;
+        const cell = next.value;
+        if (abort.signal.aborted) {
+          cell.release();
+          break;
+        }
+        endBefore(cell.step);
+        if (!(await sendCell(cell))) break;
+        if (cell.last) endBefore(cell.step + 1);
+      }
+    } finally {
+      await cells.return?.();
+    }
+    if (abort.signal.aborted) return;
+    // A step of a finite stream may hold none of the slots that were asked for: it ends all the same.
+    if (Number.isFinite(steps)) endBefore(first + steps);
+  };
+
+  const run = async (): Promise<void> => {
+    let error: StreamError | undefined;
+    try {
+      await send();
+    } catch (thrown) {
+      error = asStreamError(thrown);
+    }
+    onDone();
+    if (error !== undefined && !abort.signal.aborted) {
+      if (error.code === "INTERNAL") context.onError(error);
+      void outlet.write([
+        packMessage({
+          kind: "error",
+          id: asked.id,
+          code: error.code,
+          message: error.message.toWellFormed(),
+        }),
+      ]);
+    } else if (asked.kind === "stream" || abort.signal.aborted) {
+      void outlet.write([packMessage({ kind: "done", id: asked.id })]);
+    }
+    await Promise.all(writes);
+  };
+
+  return {
+    credit,
+    cancel() {
+      abort.abort();
+      credit?.close();
+    },
+    finished: run().catch((thrown: unknown) => {
+      context.onError(asStreamError(thrown));
+    }),
+  };
+}
+
+function* requests(
+  first: number,
+  steps: number,
+  slots: readonly number[] | undefined,
+): Generator<StepRequest> {
+  for (let step = first; step < first + steps; step++)
+    yield slots === undefined ? { step } : { step, slots };
+}
+
+/** Throws STEP_OUT_OF_RANGE or BAD_SLOTS. `steps` is infinite for a stream without an end. */
+function range(asked: Asked, info: StreamInfo): { first: number; steps: number } {
+  const { slots } = asked;
+  const beyond = Math.min(info.steps ?? Infinity, Math.floor(Number.MAX_SAFE_INTEGER / info.batch));
+  // A stream may start where the stream ends, so that resuming after the last batch yields nothing instead of failing.
+  if (asked.step > beyond || (asked.kind === "get" && asked.step === beyond)) {
+    throw new StreamError("STEP_OUT_OF_RANGE", `step ${asked.step} of a stream of ${beyond} steps`);
+  }
+  if (slots !== undefined) {
+    const wrong = slots.find((slot) => slot >= info.batch);
+    if (wrong !== undefined)
+      throw new StreamError("BAD_SLOTS", `slot ${wrong} of a batch of ${info.batch}`);
+    if (new Set(slots).size < slots.length)
+      throw new StreamError("BAD_SLOTS", "a slot is asked for twice");
+    if (slots.length === 0) throw new StreamError("BAD_SLOTS", "no slot is asked for");
+  }
+  if (asked.kind === "get") return { first: asked.step, steps: 1 };
+  const bounded = info.steps !== null || asked.steps !== undefined;
+  return {
+    first: asked.step,
+    steps: bounded ? Math.min(asked.steps ?? Infinity, beyond - asked.step) : Infinity,
+  };
+}

@@ -1,0 +1,113 @@
+import {
+  createServer as createSocketServer,
+  type Server as SocketServer,
+  type Socket,
+} from "node:net";
+import { StreamError } from "../errors.ts";
+import type { CellMaker } from "../model.ts";
+import { formatAddress, parseAddress } from "./address.ts";
+import {
+  defaultLimits,
+  serveConnection,
+  tokenDigest,
+  type ClientInfo,
+  type Connection,
+  type ConnectionContext,
+  type Feedback,
+  type Limits,
+} from "./connection.ts";
+import { listen } from "./listen.ts";
+import { packMessage } from "./messages.ts";
+
+export type { ClientInfo, Feedback, Limits } from "./connection.ts";
+
+export interface ServerOptions {
+  /** `tcp://127.0.0.1:7531`, `tcp://[::1]:0` or `unix:///run/ssl-r1.sock`; port 0 lets the system choose. */
+  readonly listen: string;
+  /** What every client must present; compared in constant time. */
+  readonly token?: string;
+  /** Allows an address beyond loopback although nothing is encrypted: anybody on the way can read token and images. */
+  readonly insecure?: boolean;
+  readonly limits?: Partial<Limits>;
+  readonly onFeedback?: (feedback: Feedback) => void;
+  /** Failures that are the server's own, for its log. */
+  readonly onError?: (error: StreamError) => void;
+}
+
+export interface Server {
+  /** With the real port. */
+  readonly address: string;
+  /** Those connected now. */
+  readonly clients: readonly ClientInfo[];
+  /** Disconnects everybody; settles when all work has stopped and every cell has been released. Idempotent. */
+  close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Serves a maker's cells to many clients at once. Throws BAD_OPTION, UNSAFE_LISTEN or LISTEN_FAILED. */
+export async function createServer(maker: CellMaker, options: ServerOptions): Promise<Server> {
+  const address = parseAddress(options.listen);
+  if (options.token === "") throw new StreamError("BAD_OPTION", "token is empty");
+  const limits: Limits = { ...defaultLimits, ...options.limits };
+  const context: ConnectionContext = {
+    maker,
+    limits,
+    token: options.token === undefined ? undefined : tokenDigest(options.token),
+    onFeedback: (feedback) => options.onFeedback?.(feedback),
+    onError: (error) => options.onError?.(error),
+  };
+  const connections = new Set<Connection>();
+  const open = new Set<Promise<void>>();
+
+  const accept = (socket: Socket): void => {
+    if (connections.size >= limits.connections) return refuse(socket, limits.connections);
+    const connection = serveConnection(socket, context);
+    connections.add(connection);
+    const finished = connection.finished.then(() => {
+      connections.delete(connection);
+      open.delete(finished);
+    });
+    open.add(finished);
+  };
+
+  const server = createSocketServer(
+    { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 },
+    accept,
+  );
+  const bound = await listen(server, address, options.insecure === true);
+  // One connection that could not be accepted (out of file descriptors, say) must not end the others.
+  server.on("error", (error) =>
+    context.onError(new StreamError("INTERNAL", error.message, { cause: error })),
+  );
+
+  let closing: Promise<void> | undefined;
+  const close = (): Promise<void> =>
+    (closing ??= stop(server, connections).then(async () => {
+      await Promise.all(open);
+    }));
+  return {
+    address: formatAddress(bound),
+    get clients() {
+      return [...connections].map((connection) => connection.info());
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function stop(server: SocketServer, connections: Iterable<Connection>): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => resolve());
+    for (const connection of connections)
+      connection.close(new StreamError("CLOSED", "the server is shutting down"));
+  });
+}
+
+function refuse(socket: Socket, limit: number): void {
+  socket.on("error", () => {});
+  socket.resume();
+  socket.end(
+    packMessage({ kind: "error", code: "LIMIT", message: `at most ${limit} clients at a time` }),
+    () => socket.destroy(),
+  );
+}

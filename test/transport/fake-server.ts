@@ -1,0 +1,45 @@
+import { parseArgs } from "node:util";
+import { createServer } from "../../src/transport/server.ts";
+import { createFake } from "./fake.ts";
+
+/**
+ * A server of the fake maker as a process of its own, for the Python tests and bench/wire: prints one line of JSON when it listens, and one with
+ * its counts when standard input ends.
+ */
+const { values } = parseArgs({
+  options: {
+    listen: { type: "string", default: "tcp://127.0.0.1:0" },
+    token: { type: "string" },
+    batch: { type: "string", default: "8" },
+    cell: { type: "string", default: "4" },
+    side: { type: "string", default: "6" },
+    images: { type: "string", default: "2" },
+    steps: { type: "string" },
+    fingerprint: { type: "string", default: "sha256:fake" },
+    failing: { type: "string", default: "" },
+    reuse: { type: "boolean", default: false },
+  },
+});
+
+const maker = createFake({
+  batch: Number(values.batch),
+  cell: Number(values.cell),
+  side: Number(values.side),
+  images: Number(values.images),
+  steps: values.steps === undefined ? null : Number(values.steps),
+  fingerprint: values.fingerprint,
+  failing: values.failing === "" ? [] : values.failing.split(",").map(Number),
+  reuse: values.reuse,
+});
+const feedback: unknown[] = [];
+const server = await createServer(maker, {
+  listen: values.listen,
+  ...(values.token === undefined ? {} : { token: values.token }),
+  onFeedback: (given) => feedback.push(given),
+  onError: (error) => console.error(error),
+});
+console.log(JSON.stringify({ address: server.address }));
+for await (const _ of process.stdin);
+const { user, system } = process.cpuUsage();
+await server.close();
+console.log(JSON.stringify({ ...maker.counts, feedback, cpu: (user + system) / 1e6 }));

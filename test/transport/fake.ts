@@ -1,0 +1,182 @@
+import type {
+  Cell,
+  CellMaker,
+  FailedSlot,
+  ImageFormat,
+  Puzzle,
+  StepRequest,
+  StreamInfo,
+} from "../../src/model.ts";
+
+/** A maker of small, deterministic cells in shared memory, which keeps count of what becomes of them. */
+export interface FakeOptions {
+  readonly batch?: number;
+  /** Puzzles in a cell. */
+  readonly cell?: number;
+  /** Square images of this many pixels a side. */
+  readonly side?: number;
+  readonly images?: number;
+  readonly steps?: number | null;
+  readonly fingerprint?: string;
+  /** Slots that fail in every step. */
+  readonly failing?: readonly number[];
+  /** Called before each cell; may throw or wait. */
+  readonly before?: (
+    step: number,
+    cell: number,
+    signal: AbortSignal | undefined,
+  ) => Promise<void> | void;
+  /** Makes pixels once and shows the same memory for all cells: for benchmarks. */
+  readonly reuse?: boolean;
+}
+
+export interface FakeMaker extends CellMaker {
+  readonly counts: {
+    made: number;
+    released: number;
+    twice: number;
+    opened: number;
+    closed: number;
+  };
+}
+
+export function pixel(index: number, image: number, at: number): number {
+  return (index * 31 + image * 101 + at * 7 + (at >>> 8)) & 0xff;
+}
+
+export function createFake(options: FakeOptions = {}): FakeMaker {
+  const {
+    batch = 8,
+    cell: size = 4,
+    side = 6,
+    images = 2,
+    steps = null,
+    failing = [],
+    fingerprint = "sha256:fake",
+  } = options;
+  const counts = { made: 0, released: 0, twice: 0, opened: 0, closed: 0 };
+  let shared: SharedArrayBuffer | undefined;
+
+  const info = (): StreamInfo => ({
+    version: 1,
+    fingerprint,
+    seed: 2 ** 53 - 1,
+    batch,
+    partitions: 1,
+    entries: [
+      {
+        name: "rotation",
+        task: "rotation",
+        weight: 1,
+        options: { angles: [0, 90, 180, 270], factor: 1.5 },
+        images,
+      },
+    ],
+    shards: 1,
+    samples: 100,
+    counted: true,
+    steps,
+    skipped: { "not an image": 2 },
+  });
+
+  const makePuzzle = (
+    step: number,
+    slot: number,
+    format: ImageFormat,
+    memory: SharedArrayBuffer,
+    at: number,
+  ): Puzzle => {
+    const index = step * batch + slot;
+    const bytes = side * side * 3;
+    return {
+      slot,
+      index,
+      entry: "rotation",
+      task: "rotation",
+      prompt: [
+        { type: "text", text: "Image 1: " },
+        { type: "image" },
+        { type: "text", text: `\nHow far is it turned (“${index}”, 90°)? \u{1f4d0}` },
+        { type: "image" },
+      ],
+      images: Array.from({ length: images }, (_, image) => {
+        const data = new Uint8Array(memory, at + image * bytes, bytes);
+        if (options.reuse !== true)
+          for (let i = 0; i < bytes; i++) data[i] = pixel(index, image, i);
+        return { width: side, height: side, format, data };
+      }),
+      answer: String((index % 4) * 90),
+      recipe: {
+        shard: "a.tar",
+        row: index,
+        drawn: [1, 2.5, null, true],
+        nested: { seed: 2 ** 40 + index },
+      },
+    };
+  };
+
+  const makeCell = (
+    request: StepRequest,
+    ordinal: number,
+    slots: readonly number[],
+    last: boolean,
+    format: ImageFormat,
+  ): Cell => {
+    const { step } = request;
+    const bytes = side * side * 3 * images;
+    const padding = 5;
+    if (options.reuse === true) shared ??= new SharedArrayBuffer(padding + size * bytes);
+    const memory = shared ?? new SharedArrayBuffer(padding + size * bytes);
+    const good = slots.filter((slot) => !failing.includes(slot));
+    const failed = slots
+      .filter((slot) => failing.includes(slot))
+      .map((slot): FailedSlot => {
+        const error = { code: "SLOT_FAILED", message: "shard a.tar, key 000007: not an image" };
+        return { slot, index: step * batch + slot, entry: "rotation", task: "rotation", error };
+      });
+    let released = false;
+    counts.made++;
+    return {
+      step,
+      cell: ordinal,
+      puzzles: good.map((slot, i) => makePuzzle(step, slot, format, memory, padding + i * bytes)),
+      failed,
+      last,
+      release() {
+        if (released) {
+          counts.twice++;
+          return;
+        }
+        released = true;
+        counts.released++;
+        // Whoever still reads these pixels after the release sees it.
+        if (options.reuse !== true) new Uint8Array(memory).fill(0xee);
+      },
+    };
+  };
+
+  return {
+    counts,
+    info,
+    async *cells(requests, { format = "raw", signal } = {}) {
+      counts.opened++;
+      try {
+        for (const request of requests) {
+          const slots = (
+            request.slots ?? Array.from({ length: batch }, (_, slot) => slot)
+          ).toSorted((a, b) => a - b);
+          const groups = Map.groupBy(slots, (slot) => Math.floor(slot / size));
+          let left = groups.size;
+          for (const [ordinal, group] of groups) {
+            await options.before?.(request.step, ordinal, signal);
+            signal?.throwIfAborted();
+            left--;
+            yield makeCell(request, ordinal, group, left === 0, format);
+          }
+        }
+      } finally {
+        counts.closed++;
+      }
+    },
+  };
+}
