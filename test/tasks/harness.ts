@@ -1,10 +1,15 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { FORMAT_RGB, decompressSync } from "@julusian/jpeg-turbo";
+import { createRequire } from "node:module";
 import { createArena, createMemory } from "../../src/images/arena.ts";
 import { createDraw } from "../../src/images/draw.ts";
 import type { Picture } from "../../src/images/picture.ts";
 import { derive } from "../../src/random/random.ts";
 import type { Made, MakeContext, Sizes, Task } from "../../src/tasks/task.ts";
+
+// CommonJS whose exports Node can't see without running it.
+const { FORMAT_RGB, decompressSync } = createRequire(import.meta.url)(
+  "@julusian/jpeg-turbo",
+) as typeof import("@julusian/jpeg-turbo");
 
 /** H x W x 3 bytes of RGB outside of any arena. */
 export interface Photo {
