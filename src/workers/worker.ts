@@ -1,0 +1,66 @@
+/** Entry of a worker thread: owns the memory, makes one cell at a time. Piscina calls the default export. */
+import { MessageChannel, parentPort, workerData } from "node:worker_threads";
+import { asStreamError, StreamError, type ErrorCode } from "../errors.ts";
+import { createArena, createMemory } from "../images/arena.ts";
+import { createDraw } from "../images/draw.ts";
+import { makeCell } from "./cell.ts";
+import {
+  IMAGES_AT,
+  SCRATCH_AT,
+  SLABS_AT,
+  type CellJob,
+  type CellResult,
+  type RowData,
+  type RowReply,
+  type RowRequest,
+  type WorkerReady,
+  type WorkerSettings,
+} from "./messages.ts";
+import { createSlabs } from "./slabs.ts";
+
+export interface WorkerData {
+  readonly settings: WorkerSettings;
+  readonly slabBytes: number;
+}
+
+// Piscina wraps the data it was given: [its own, ours].
+const given = (Array.isArray(workerData) ? workerData[1] : workerData) as WorkerData;
+const memory = createMemory();
+const images = createArena(memory, IMAGES_AT, SCRATCH_AT);
+const scratch = createArena(memory, SCRATCH_AT, SLABS_AT);
+const slabs = createSlabs(memory, given.slabBytes);
+const draw = createDraw(scratch);
+
+const { port1: port, port2 } = new MessageChannel();
+const waiting = new Map<number, (reply: RowReply) => void>();
+let requests = 0;
+port.on("message", (reply: RowReply) => {
+  waiting.get(reply.request)?.(reply);
+  waiting.delete(reply.request);
+});
+port.unref();
+parentPort!.postMessage({ type: "ready", port: port2 } satisfies WorkerReady, [port2]);
+
+function ask(job: number, slot: number, offset: number): Promise<RowData> {
+  const request = requests++;
+  port.postMessage({ request, job, slot, offset } satisfies RowRequest);
+  return new Promise((resolve, reject) => {
+    waiting.set(request, ({ row, error }) => {
+      if (row) resolve(row);
+      else reject(new StreamError((error?.code ?? "INTERNAL") as ErrorCode, error?.message ?? "no row"));
+    });
+  });
+}
+
+/** Errors are told in the result: a rejection always means that the thread died. */
+export default async function make(job: CellJob): Promise<CellResult> {
+  try {
+    const workshop = { images, scratch, draw, slabs, ask: (slot: number, offset: number) => ask(job.id, slot, offset) };
+    const made = await makeCell(given.settings, job, workshop);
+    return { ...made, memory: memory.buffer };
+  } catch (error) {
+    const { code, message, stack } = asStreamError(error);
+    const nothing = { puzzles: [], failed: [], skips: [], rejects: {}, milliseconds: {}, slabs: [] };
+    return { ...nothing, memory: memory.buffer, error: { code, message, ...(stack === undefined ? {} : { stack }) } };
+  }
+}
