@@ -2,11 +2,16 @@
  * Programs that try to solve the puzzles without understanding the photo. Leak attackers see what a puzzle must not give away and have to stay at
  * chance; content attackers (bench/attackers-places.ts) see what it is about and are only reported.
  */
-import { FORMAT_RGB, SAMP_444, compressSync } from "@julusian/jpeg-turbo";
+import { createRequire } from "node:module";
 import type { Box } from "../../src/images/picture.ts";
 import { overlap } from "../../src/tasks/inpainting/places.ts";
 import type { Point } from "../../src/tasks/correspondence/motion.ts";
 import type { Photo } from "./harness.ts";
+
+// CommonJS whose exports Node can't see without running it.
+const { FORMAT_RGB, SAMP_444, compressSync } = createRequire(import.meta.url)(
+  "@julusian/jpeg-turbo",
+) as typeof import("@julusian/jpeg-turbo");
 
 /** Index of the largest value; the first of several. */
 export function largest(values: readonly number[]): number {

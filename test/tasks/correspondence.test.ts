@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { derive } from "../../src/random/derive.ts";
+import { derive } from "../../src/random/random.ts";
 import { correspondence } from "../../src/tasks/correspondence/correspondence.ts";
 import {
   apply,
@@ -24,7 +24,8 @@ import {
 } from "./attackers-places.ts";
 import {
   createHarness,
-  flatPhoto,
+  paintedPhoto,
+  samplePhotos,
   sizes32,
   syntheticPhoto,
   type Outcome,
@@ -32,6 +33,8 @@ import {
 } from "./harness.ts";
 
 const harness = createHarness();
+const flat = (width: number, height: number, level: number = 128): Photo =>
+  paintedPhoto("flat", width, height, () => [level, level, level]);
 const options = (
   given: { readonly [key: string]: unknown } = {},
   preset: Preset = "robust",
@@ -220,6 +223,8 @@ describe("make", () => {
     correspondence.levels.map((level) => ({ preset, level })),
   );
 
+  const real = samplePhotos(6);
+
   test.each(cases)("$preset $level: points follow the pixels", async ({ preset, level }) => {
     const right: number[] = [];
     const wrong: number[] = [];
@@ -227,7 +232,7 @@ describe("make", () => {
       const outcome = await harness.make(
         correspondence,
         options({ level }, preset),
-        photos[index % 3] as Photo,
+        real[index % real.length] as Photo,
         { index },
       );
       const { made, images = [] } = outcome;
@@ -282,7 +287,7 @@ describe("make", () => {
 
   /** The digit whose marker, drawn on black by itself, looks most like what is there. */
   function digitAt(image: Photo, point: Point): number {
-    const { context } = harness.context(flatPhoto(28, 28));
+    const { context } = harness.context(flat(28, 28));
     const errors = Array.from({ length: 9 }, (_, k) => {
       const alone = context.arena.picture(image.width, image.height);
       context.draw.fill(alone, { x: 0, y: 0, width: image.width, height: image.height }, [0, 0, 0]);
@@ -305,7 +310,7 @@ describe("make", () => {
   }
 
   test("outside of the photo image 2 is gray", async () => {
-    const outcome = await harness.make(correspondence, options(), flatPhoto(300, 280, 10), {
+    const outcome = await harness.make(correspondence, options(), flat(300, 280, 10), {
       index: 1,
     });
     const two = (outcome.images as [Photo, Photo])[1];

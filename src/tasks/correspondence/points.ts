@@ -37,9 +37,9 @@ export function drawPoints(
     const there = apply(forward, [x, y]);
     const inside =
       there[0] >= MARGIN &&
-      there[0] <= width - MARGIN &&
+      there[0] < width - MARGIN &&
       there[1] >= MARGIN &&
-      there[1] <= height - MARGIN;
+      there[1] < height - MARGIN;
     if (!inside || near(points, [x, y], APART) || near(mapped, there, APART_MAPPED)) continue;
     points.push([x, y]);
     mapped.push(there);
