@@ -53,12 +53,12 @@ export function gaussianTaps(sigma: number): {
   readonly radius: number;
   readonly weights: Int16Array;
 } {
-  const bells: number[] = [];
-  let sum = 0;
-  for (let k = 0; k <= BLUR_RADIUS; k++) {
+  const bells = [1];
+  let sum = 1;
+  for (let k = 1; k <= BLUR_RADIUS; k++) {
     const bell = exp(-(k * k) / (2 * sigma * sigma));
     bells.push(bell);
-    sum += k === 0 ? bell : 2 * bell;
+    sum += 2 * bell;
   }
   const weights = new Int16Array(BLUR_RADIUS + 2);
   let centre = ONE;

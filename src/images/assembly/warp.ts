@@ -146,9 +146,9 @@ function clip(start: i64, step: i64, limit: i64): void {
     low = floorDivide(start - limit, -step) + 1;
     high = floorDivide(start, -step) + 1;
   }
-  if (low > from) from = low;
-  if (high < to) to = high;
-  if (to < from) to = from;
+  // an empty stretch stays between the old ends
+  from = min(max(low, from), to);
+  to = max(min(high, to), from);
 }
 
 /**
