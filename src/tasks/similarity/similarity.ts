@@ -165,7 +165,7 @@ export const similarity: Task<SimilarityOptions> = {
     return {
       answer: LETTERS[places[0] ?? 0] ?? "",
       labels: ["Reference", ...LETTERS],
-      values: { letters: LETTERS.join(", ") },
+      values: { letters: "A, B, C or D" },
       recipe: {
         side,
         reference: viewRecipe(base),
