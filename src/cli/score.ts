@@ -34,6 +34,27 @@ export interface ScoreLinesOptions extends ScoreOptions {
 
 const identifying = ["id", "index", "entry"] as const;
 
+/**
+ * Lines of a text that comes in pieces, without their "\n". Not node:readline, which also breaks lines at U+2028 and U+2029: both may stand
+ * in a JSON string as they are.
+ */
+export async function* splitLines(
+  chunks: AsyncIterable<string>,
+): AsyncGenerator<string, void, undefined> {
+  // Joined once a line: adding to one string and searching it again would take quadratic time on a long line.
+  let begun: string[] = [];
+  for await (const chunk of chunks) {
+    let from = 0;
+    for (let end = chunk.indexOf("\n"); end >= 0; end = chunk.indexOf("\n", from)) {
+      yield begun.join("") + chunk.slice(from, end);
+      begun = [];
+      from = end + 1;
+    }
+    if (from < chunk.length) begun.push(chunk.slice(from));
+  }
+  if (begun.length > 0) yield begun.join("");
+}
+
 interface Line {
   readonly completion: string;
   readonly answer: string;

@@ -1,10 +1,10 @@
 /** JSON lines {completion, answer, options} on standard input; a score, or {"error": code}, for each on standard output. For python/tests. */
-import { createInterface } from "node:readline";
+import { splitLines } from "../../src/cli/score.ts";
 import { asStreamError } from "../../src/errors.ts";
 import { wireScore, type Question } from "./vectors.ts";
 
 const out: string[] = [];
-for await (const line of createInterface({ input: process.stdin, crlfDelay: Infinity }))
+for await (const line of splitLines(process.stdin.setEncoding("utf8")))
   out.push(JSON.stringify(answer(line)));
 process.stdout.write(`${out.join("\n")}\n`);
 

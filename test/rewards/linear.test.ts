@@ -13,7 +13,10 @@ const methods = [
   "endsWith",
   "slice",
 ] as const;
-const originals = Object.getOwnPropertyDescriptors(String.prototype);
+/** Descriptors, not the methods themselves: these are called on other strings. */
+const originals = Object.getOwnPropertyDescriptors(String.prototype) as unknown as {
+  readonly [name in (typeof methods)[number]]: { readonly value: string[name] };
+};
 
 function restore(): void {
   for (const name of methods) Object.defineProperty(String.prototype, name, originals[name]);
@@ -21,43 +24,41 @@ function restore(): void {
 
 /** Characters that every look into a string had to compare. Slices count as whole, though the engine only makes a view. */
 function work(call: () => void): number {
-  const { charCodeAt, charAt, indexOf, lastIndexOf, startsWith, endsWith, slice } =
-    String.prototype;
   let steps = 0;
   const patched: { [name in (typeof methods)[number]]: unknown } = {
     charCodeAt(this: string, at: number) {
       steps++;
-      return charCodeAt.call(this, at);
+      return originals.charCodeAt.value.call(this, at);
     },
     charAt(this: string, at: number) {
       steps++;
-      return charAt.call(this, at);
+      return originals.charAt.value.call(this, at);
     },
     indexOf(this: string, tag: string, from = 0) {
-      const at = indexOf.call(this, tag, from);
+      const at = originals.indexOf.value.call(this, tag, from);
       steps += (at < 0 ? this.length : at + tag.length) - from;
       return at;
     },
     lastIndexOf(this: string, tag: string) {
-      const at = lastIndexOf.call(this, tag);
+      const at = originals.lastIndexOf.value.call(this, tag);
       steps += this.length - Math.max(at, 0);
       return at;
     },
     includes(this: string, tag: string) {
-      const at = indexOf.call(this, tag);
+      const at = originals.indexOf.value.call(this, tag);
       steps += at < 0 ? this.length : at + tag.length;
       return at >= 0;
     },
     startsWith(this: string, tag: string, at?: number) {
       steps += tag.length;
-      return startsWith.call(this, tag, at);
+      return originals.startsWith.value.call(this, tag, at);
     },
     endsWith(this: string, tag: string) {
       steps += tag.length;
-      return endsWith.call(this, tag);
+      return originals.endsWith.value.call(this, tag);
     },
     slice(this: string, from?: number, to?: number) {
-      const part = slice.call(this, from, to);
+      const part = originals.slice.value.call(this, from, to);
       steps += part.length;
       return part;
     },
@@ -105,8 +106,7 @@ describe("work on hostile completions", () => {
   it.each(Object.keys(hostile))("%s: ten million characters are scored", (name) => {
     const completion = hostile[name]?.(10 * MB) ?? "";
     expect(completion.length).toBeGreaterThan(9.9 * MB);
-    for (const answer of answers)
-      expect(score(completion, answer, { minThink: 5 }).format).toBeLessThanOrEqual(1);
+    expect(score(completion, "3, 1, 2", { minThink: 5 }).exact).toBe(false);
   });
 
   it("finds the answer behind ten million boxes", () => {
