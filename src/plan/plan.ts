@@ -20,6 +20,7 @@ export interface PlanSpec {
   readonly seed: number;
   /** Slots in a batch, 1 .. 2^20; divisible by `partitions`. */
   readonly batch: number;
+  /** 1 .. 1,024. */
   readonly partitions: number;
   readonly entries: readonly MixEntry[];
   /** Whether partitions share every shard row by row, or hold whole ones. */
@@ -212,6 +213,9 @@ function checkNumbers(step: number, slot: number, batch: number): void {
     throw new StreamError("STEP_OUT_OF_RANGE", `step ${step} times ${batch} slots is beyond 2^53`);
 }
 
+/** More than any number of nodes; what is kept for each partition stays small. */
+const mostPartitions = 1024;
+
 function integer(name: string, value: number, low: number, high: number): void {
   if (!(Number.isSafeInteger(value) && value >= low && value <= high)) {
     throw new StreamError(
@@ -224,7 +228,7 @@ function integer(name: string, value: number, low: number, high: number): void {
 function checkSpec(spec: PlanSpec, counts: Counts): void {
   integer("seed", spec.seed, 0, Number.MAX_SAFE_INTEGER);
   integer("batch", spec.batch, 1, 2 ** 20);
-  integer("partitions", spec.partitions, 1, spec.batch);
+  integer("partitions", spec.partitions, 1, mostPartitions);
   if (spec.batch % spec.partitions !== 0)
     throw new StreamError(
       "BAD_OPTION",

@@ -1,0 +1,68 @@
+/** Answers questions about plans, one JSON line each, for the comparison with the second implementation (python/tests/test_plan.py). */
+import { createInterface } from "node:readline";
+import { createPlan, needsIndex, type PlanSpec } from "../../src/plan/plan.ts";
+import { defaultPartitions } from "../../src/plan/cells.ts";
+import { listingOrder } from "../../src/plan/deal.ts";
+import { negativeCandidates, substituteOffset } from "../../src/plan/substitutes.ts";
+
+interface Question {
+  readonly spec: PlanSpec;
+  /** Rows of each shard. */
+  readonly rows: readonly number[];
+  readonly ask: readonly {
+    readonly step: number;
+    readonly slot: number;
+    readonly attempt: number;
+  }[];
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const { spec, rows, ask } = JSON.parse(line) as Question;
+  const plan = createPlan(spec, { shards: rows.length, rows: (shard) => rows[shard] });
+  const answers = ask.map(({ step, slot, attempt: wanted }) => {
+    const planned = plan.slot(step, slot);
+    const located = plan.locate(planned);
+    if (needsIndex(located)) throw new Error("everything is counted");
+    const attempt = Math.min(wanted, located.rows);
+    const cell = plan.cell(step, plan.cellOf(slot));
+    const others = cell.slots.filter((other) => other.slot !== slot);
+    const candidates = [
+      ...negativeCandidates(
+        spec.seed,
+        { ...located, index: planned.index },
+        attempt,
+        others.length,
+      ),
+    ];
+    const substitutes = [];
+    for (let next = 1; ; next++) {
+      const row = plan.substitute(located, next);
+      if (row === undefined) break;
+      substitutes.push([row.shard, row.row]);
+    }
+    return {
+      partition: located.partition,
+      entry: plan.entries[located.entry],
+      position: planned.position,
+      epoch: located.epoch,
+      window: located.window,
+      start: located.start,
+      rows: located.rows,
+      offset: located.offset,
+      at: [located.shard, located.row],
+      substitutes,
+      tried: substituteOffset(located, attempt),
+      exists: plan.exists(step, slot),
+      cell: cell.slots.map((one) => one.slot),
+      others: candidates.flatMap((one) => (one.from === "cell" ? [others[one.other]!.slot] : [])),
+      offsets: candidates.flatMap((one) => (one.from === "window" ? [one.offset] : [])),
+    };
+  });
+  const totals = Array.from({ length: spec.partitions }, (_, partition) => plan.rows(partition));
+  const extra = {
+    partitions: defaultPartitions(spec.batch),
+    listing: [...listingOrder(spec.seed, rows.length)],
+    steps: plan.steps() ?? null,
+  };
+  console.log(JSON.stringify({ answers, totals, ...extra }));
+}
