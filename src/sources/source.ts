@@ -20,12 +20,32 @@ export interface Row {
   readonly bytes: Uint8Array;
 }
 
+/** Something in a source that can't be used. */
+export interface Problem {
+  /** Logical name. */
+  readonly shard: string;
+  /** Key or member name, where one is known. */
+  readonly key?: string;
+  /** Bytes from the beginning of the shard. */
+  readonly offset?: number;
+  readonly reason: string;
+}
+
+/** What was found beside the rows when a shard was opened. */
+export interface Notes {
+  /** The first hundred; `skipped` counts all. */
+  readonly problems: readonly Problem[];
+  /** Number of members or files that are no rows, by reason. */
+  readonly skipped: { readonly [reason: string]: number };
+}
+
 export interface Shard {
   /** Number of rows: records that name an image. */
   readonly rows: number;
   /** `allocate` provides the memory for the image's bytes; a fresh buffer by default. */
   read(row: number, allocate?: (bytes: number) => Uint8Array): Promise<Row>;
   close(): Promise<void>;
+  readonly notes?: Notes;
 }
 
 export interface Source {

@@ -1,0 +1,89 @@
+import { StreamError } from "../errors.ts";
+import type { Row, Shard } from "../sources/source.ts";
+import { closed, type ByteSource } from "./bytes.ts";
+import { splitName } from "./samples.ts";
+import { columns, scanTar, WIDTH } from "./scan.ts";
+import { readMember } from "./tar.ts";
+
+/** An image beyond this is refused before memory is asked for. Bytes. */
+export const LARGEST_IMAGE: number = 1 << 28;
+/** Metadata beyond this is not looked at. Bytes. */
+const LARGEST_JSON = 1 << 20;
+
+export interface TarOptions {
+  /** Field of a sample's JSON that names its group. */
+  readonly group?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** A tar shard whose headers have been read. Owns `source` and closes it, also when this rejects (SHARD_CORRUPT, ABORTED). */
+export async function openTar(
+  source: ByteSource,
+  shard: string,
+  { group = "group", signal }: TarOptions = {},
+): Promise<Shard> {
+  try {
+    const index = await scanTar(source, shard, signal);
+    let open = true;
+    return {
+      rows: index.rows,
+      notes: index,
+      async read(row, allocate = (bytes) => new Uint8Array(bytes)): Promise<Row> {
+        if (!open) throw closed(shard);
+        checkRow(shard, row, index.rows);
+        const place = (column: number): number => index.places[row * WIDTH + column] as number;
+        const header = place(columns.header);
+        const image = place(columns.image);
+        const size = place(columns.imageSize);
+        const jsonSize = place(columns.jsonSize);
+        const hasJson = place(columns.json) >= 0 && jsonSize <= LARGEST_JSON;
+        checkSize(shard, size, header);
+        const work = [
+          source.read(header, image - header),
+          source.read(image, size, allocate(size)),
+          ...(hasJson ? [source.read(place(columns.json), jsonSize)] : []),
+        ] as const;
+        // one may fail while another still writes to the caller's memory
+        await Promise.allSettled(work);
+        const [headers, bytes, json] = await Promise.all(work);
+        const member = await readMember(headers, header, source.size, shard, index.globals);
+        const key = splitName(member.name)?.key ?? member.name;
+        return { key, group: (json && groupOf(json, group)) ?? key, name: member.name, bytes };
+      },
+      async close() {
+        open = false;
+        await source.close();
+      },
+    };
+  } catch (error) {
+    await source.close();
+    throw error;
+  }
+}
+
+export function checkRow(shard: string, row: number, rows: number): void {
+  if (Number.isInteger(row) && row >= 0 && row < rows) return;
+  throw new StreamError("INTERNAL", `${shard}: row ${row} of ${rows}`, { context: { shard } });
+}
+
+export function checkSize(shard: string, size: number, offset: number): void {
+  if (size <= LARGEST_IMAGE) return;
+  throw new StreamError(
+    "IMAGE_UNUSABLE",
+    `${shard}: image of ${size} bytes, the limit is ${LARGEST_IMAGE}`,
+    { context: { shard, offset } },
+  );
+}
+
+/** The field of the JSON where it is a string or a number, else undefined: then the key is the group. */
+function groupOf(json: Uint8Array, field: string): string | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder().decode(json));
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, field)) return undefined;
+  const group: unknown = (value as { readonly [name: string]: unknown })[field];
+  return typeof group === "string" || typeof group === "number" ? String(group) : undefined;
+}
