@@ -52,5 +52,7 @@ export class StreamError extends Error {
 /** The error itself where it is one of ours, else a wrapped one, so that a caller always has a code. */
 export function asStreamError(error: unknown, code: ErrorCode = "INTERNAL"): StreamError {
   if (error instanceof StreamError) return error;
-  return new StreamError(code, error instanceof Error ? error.message : String(error), { cause: error });
+  return new StreamError(code, error instanceof Error ? error.message : String(error), {
+    cause: error,
+  });
 }

@@ -1,7 +1,9 @@
 /** The nouns of the system (docs/architecture.md), types only. */
 
 /** One piece of a chat message; the n-th image part stands for the puzzle's n-th image. */
-export type ContentPart = { readonly type: "text"; readonly text: string } | { readonly type: "image" };
+export type ContentPart =
+  | { readonly type: "text"; readonly text: string }
+  | { readonly type: "image" };
 
 export const imageFormats = ["raw", "jpeg", "png"] as const;
 /** raw: H x W x 3 bytes, RGB, row by row; jpeg: quality 95, 4:4:4; png: lossless. */
@@ -16,7 +18,13 @@ export interface PuzzleImage {
 }
 
 /** JSON values only: a recipe travels in a msgpack map and is written to batch.json. */
-export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
+export type Json =
+  | string
+  | number
+  | boolean
+  | null
+  | readonly Json[]
+  | { readonly [key: string]: Json };
 
 /** A visual question with an answer known by construction. */
 export interface Puzzle {
@@ -108,5 +116,8 @@ export interface CellMaker {
    * Cells of each request in slot order, requests in the order given. Work runs ahead of the consumer by a bounded number of cells.
    * The consumer owns each cell and must release it. Breaking off or aborting stops the work and releases what was made.
    */
-  cells(requests: Iterable<StepRequest>, options?: { readonly format?: ImageFormat; readonly signal?: AbortSignal }): AsyncIterable<Cell>;
+  cells(
+    requests: Iterable<StepRequest>,
+    options?: { readonly format?: ImageFormat; readonly signal?: AbortSignal },
+  ): AsyncIterable<Cell>;
 }

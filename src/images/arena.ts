@@ -12,7 +12,11 @@ export function createMemory(): WebAssembly.Memory {
 }
 
 /** A stack allocator over [start, limit) of the memory; two arenas of one memory must have disjoint ranges. */
-export function createArena(memory: WebAssembly.Memory, start: number, limit: number = MAXIMUM_PAGES * PAGE): Arena {
+export function createArena(
+  memory: WebAssembly.Memory,
+  start: number,
+  limit: number = MAXIMUM_PAGES * PAGE,
+): Arena {
   let top = (start + 15) & ~15;
   return {
     memory,
@@ -21,7 +25,9 @@ export function createArena(memory: WebAssembly.Memory, start: number, limit: nu
       top = (at + bytes + SPARE + 15) & ~15;
       if (top > limit) {
         top = at;
-        throw new RangeError(`a worker's memory is full: ${bytes} bytes asked for, ${limit - at} left`);
+        throw new RangeError(
+          `a worker's memory is full: ${bytes} bytes asked for, ${limit - at} left`,
+        );
       }
       const missing = top - memory.buffer.byteLength;
       if (missing > 0) memory.grow(Math.ceil(missing / PAGE));

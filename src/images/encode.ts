@@ -16,7 +16,12 @@ export interface Room {
 }
 
 /** Encodes a picture of the arena's memory into a room of that same memory. */
-export async function encode(picture: Picture, format: Exclude<ImageFormat, "raw">, arena: Arena, room: Room): Promise<Encoded> {
+export async function encode(
+  picture: Picture,
+  format: Exclude<ImageFormat, "raw">,
+  arena: Arena,
+  room: Room,
+): Promise<Encoded> {
   const pixels = arena.bytes(picture.at, picture.width * picture.height * 3);
   if (format === "jpeg") {
     const most = jpegBound(picture.width, picture.height);

@@ -8,7 +8,16 @@ import { derive } from "../random/random.ts";
 import { renderPrompt } from "../tasks/prompt.ts";
 import { taskByName } from "../tasks/registry.ts";
 import type { Made, MakeContext, Other, Unusable } from "../tasks/task.ts";
-import type { CellJob, CellResult, ImagePlace, PuzzleResult, RowData, Skip, SlotJob, WorkerSettings } from "./messages.ts";
+import type {
+  CellJob,
+  CellResult,
+  ImagePlace,
+  PuzzleResult,
+  RowData,
+  Skip,
+  SlotJob,
+  WorkerSettings,
+} from "./messages.ts";
 import type { Slabs } from "./slabs.ts";
 
 /** What making a cell needs of the thread it runs in. */
@@ -35,7 +44,11 @@ export type CellMade = Omit<CellResult, "memory" | "error">;
  * Makes the wanted puzzles of a cell: a pure function of settings, job and the rows asked for. Each photo is decoded once, and strangers for one
  * puzzle come first from the photos of the others, so a cell needs no other cell.
  */
-export async function makeCell(settings: WorkerSettings, job: CellJob, workshop: Workshop): Promise<CellMade> {
+export async function makeCell(
+  settings: WorkerSettings,
+  job: CellJob,
+  workshop: Workshop,
+): Promise<CellMade> {
   const { images, scratch, slabs } = workshop;
   const known = new Map(job.rows.map((row) => [row.id, row]));
   const photos = new Map<string, Promise<Photo | undefined>>();
@@ -106,7 +119,7 @@ export async function makeCell(settings: WorkerSettings, job: CellJob, workshop:
     if (!photo) {
       photo = (async () => {
         for (let attempt = 0; ; attempt++) {
-          const offset = substituteOffset(slot, attempt);
+          const offset = substituteOffset(slot, attempt, settings.substitutes);
           if (offset === undefined) return undefined;
           const found = await photoOf(await rowAt(slot, offset));
           if (found) return found;
@@ -130,7 +143,10 @@ export async function makeCell(settings: WorkerSettings, job: CellJob, workshop:
     for (const candidate of negativeCandidates(settings.seed, slot, attempt, cell.length)) {
       if (taken.length === wanted) break;
       const other = candidate.from === "cell" ? cell[candidate.other] : undefined;
-      const photo = other ? await readableOf(other) : await photoOf(await rowAt(slot, candidate.offset));
+      const photo =
+        candidate.from === "window"
+          ? await photoOf(await rowAt(slot, candidate.offset))
+          : other && (await readableOf(other));
       if (!photo || [reference, ...taken].some((one) => same(one.row, photo.row))) continue;
       if (accepts(photo.picture, taken.length)) taken.push(photo);
     }
@@ -138,14 +154,15 @@ export async function makeCell(settings: WorkerSettings, job: CellJob, workshop:
     return taken.map(({ row, picture }) => ({ picture, key: row.key, shard: row.shard }));
   }
 
-  async function makeSlot(slot: SlotJob): Promise<PuzzleResult | FailedSlot> {
+  async function makeSlot(slot: SlotJob): Promise<PuzzleResult | FailedSlot | undefined> {
     const entry = settings.entries[slot.entry]!;
     const task = taskByName(entry.task);
     const identity = { slot: slot.slot, index: slot.index, entry: entry.name, task: entry.task };
     let last = "no row was tried";
     for (let attempt = 0; ; attempt++) {
-      const offset = substituteOffset(slot, attempt);
+      const offset = substituteOffset(slot, attempt, settings.substitutes);
       if (offset === undefined) {
+        if (settings.substitutes === 0) return undefined;
         const message = `no usable image for slot ${slot.slot} of step ${job.step} after ${attempt} tries; last: ${last}`;
         return { ...identity, error: { code: "SLOT_FAILED", message } };
       }
@@ -166,7 +183,10 @@ export async function makeCell(settings: WorkerSettings, job: CellJob, workshop:
         random: (purpose) => derive(settings.seed, "puzzle", slot.index, attempt, purpose),
         show(width, height) {
           // Raw pixels are drawn where the socket will read them; what will be encoded is drawn beside the photos.
-          const picture = job.format === "raw" ? { at: slabs.take(width * height * 3), width, height } : images.picture(width, height);
+          const picture =
+            job.format === "raw"
+              ? { at: slabs.take(width * height * 3), width, height }
+              : images.picture(width, height);
           shown.push(picture);
           return picture;
         },
@@ -202,7 +222,8 @@ export async function makeCell(settings: WorkerSettings, job: CellJob, workshop:
     const places: ImagePlace[] = [];
     for (const picture of shown) {
       const { width, height } = picture;
-      if (format === "raw") places.push({ width, height, at: picture.at, length: width * height * 3 });
+      if (format === "raw")
+        places.push({ width, height, at: picture.at, length: width * height * 3 });
       else places.push({ width, height, ...(await encode(picture, format, images, slabs)) });
     }
     return places;
@@ -216,6 +237,7 @@ export async function makeCell(settings: WorkerSettings, job: CellJob, workshop:
     for (const slot of job.slots) {
       if (!slot.wanted) continue;
       const result = await makeSlot(slot);
+      if (!result) continue;
       if ("error" in result) failed.push(result);
       else puzzles.push(result);
     }
@@ -230,5 +252,8 @@ export async function makeCell(settings: WorkerSettings, job: CellJob, workshop:
 }
 
 function same(one: RowData, other: RowData): boolean {
-  return one.group === other.group || (one.bytes.length === other.bytes.length && Buffer.compare(one.bytes, other.bytes) === 0);
+  return (
+    one.group === other.group ||
+    (one.bytes.length === other.bytes.length && Buffer.compare(one.bytes, other.bytes) === 0)
+  );
 }

@@ -9,6 +9,8 @@ export interface WorkerSettings {
   readonly entries: readonly EntrySettings[];
   readonly sizes: Sizes;
   readonly suffix: string;
+  /** Rows tried after an unusable one; 0 in a stream with passes, which leaves the slot out. */
+  readonly substitutes: number;
   /** Pixels; larger images are unusable. */
   readonly maxInputPixels: number;
 }

@@ -3,7 +3,15 @@ import { fileURLToPath } from "node:url";
 import type { MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { asStreamError, StreamError, type ErrorCode } from "../errors.ts";
-import type { CellJob, CellResult, RowData, RowReply, RowRequest, WorkerReady, WorkerSettings } from "./messages.ts";
+import type {
+  CellJob,
+  CellResult,
+  RowData,
+  RowReply,
+  RowRequest,
+  WorkerReady,
+  WorkerSettings,
+} from "./messages.ts";
 import type { WorkerData } from "./worker.ts";
 
 /** A job without its bytes, and how to get rows: `rows()` anew for each try, `row()` while the cell is being made. */
@@ -35,8 +43,16 @@ const TRIES = 2;
 /** Worker threads that make cells, one cell a thread at a time. A thread that dies is replaced and its cell made again. */
 export function createPool({ threads, settings, slabBytes, entry }: PoolOptions): Pool {
   const workerData: WorkerData = { settings, slabBytes };
-  const filename = fileURLToPath(entry ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url));
-  const pool = new Piscina({ filename, workerData, minThreads: threads, maxThreads: threads, concurrentTasksPerWorker: 1 });
+  const filename = fileURLToPath(
+    entry ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url),
+  );
+  const pool = new Piscina({
+    filename,
+    workerData,
+    minThreads: threads,
+    maxThreads: threads,
+    concurrentTasksPerWorker: 1,
+  });
   const orders = new Map<number, CellOrder>();
   const ports = new Set<MessagePort>();
   let nextJob = 0;
@@ -54,7 +70,10 @@ export function createPool({ threads, settings, slabBytes, entry }: PoolOptions)
   // A death also rejects the job of the thread, where it is dealt with; without a listener it would be thrown.
   pool.on("error", () => {});
 
-  async function answer(port: MessagePort, { request, job, slot, offset }: RowRequest): Promise<void> {
+  async function answer(
+    port: MessagePort,
+    { request, job, slot, offset }: RowRequest,
+  ): Promise<void> {
     let reply: RowReply;
     try {
       const order = orders.get(job);
@@ -73,7 +92,9 @@ export function createPool({ threads, settings, slabBytes, entry }: PoolOptions)
     try {
       const rows = await order.rows();
       const transferList = rows.map((row) => row.bytes.buffer);
-      return (await pool.run({ ...order.job, id, rows } satisfies CellJob, { transferList })) as CellResult;
+      return (await pool.run({ ...order.job, id, rows } satisfies CellJob, {
+        transferList,
+      })) as CellResult;
     } finally {
       orders.delete(id);
     }
@@ -89,18 +110,26 @@ export function createPool({ threads, settings, slabBytes, entry }: PoolOptions)
         try {
           result = await tryOnce(order);
         } catch (error) {
-          if (closed) throw new StreamError("CLOSED", "the stream was closed while a cell was being made");
+          if (closed)
+            throw new StreamError("CLOSED", "the stream was closed while a cell was being made");
           if (error instanceof StreamError) throw error; // a row could not be read
           deaths++;
           if (tries < TRIES) continue;
           const { step, cell } = order.job;
           const keys = [...new Set(order.job.slots.map(({ row }) => row))];
-          throw new StreamError("WORKER_DIED", `cell ${cell} of step ${step} killed its worker thread ${tries} times (rows ${keys.join(", ")})`, {
-            cause: error,
-            context: { step, cell, rows: keys },
-          });
+          throw new StreamError(
+            "WORKER_DIED",
+            `cell ${cell} of step ${step} killed its worker thread ${tries} times (rows ${keys.join(", ")})`,
+            {
+              cause: error,
+              context: { step, cell, rows: keys },
+            },
+          );
         }
-        if (result.error) throw new StreamError(result.error.code as ErrorCode, result.error.message, { cause: result.error.stack });
+        if (result.error)
+          throw new StreamError(result.error.code as ErrorCode, result.error.message, {
+            cause: result.error.stack,
+          });
         return result;
       }
     },

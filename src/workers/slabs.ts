@@ -31,13 +31,21 @@ export function createSlabs(memory: WebAssembly.Memory, slabBytes: number): Slab
       return opened;
     }
     const context = { slabs: count, bytes: slabBytes };
-    throw new StreamError("LIMIT", `all ${count} slabs of a worker (${slabBytes} bytes each) hold images that nobody took`, { context });
+    throw new StreamError(
+      "LIMIT",
+      `all ${count} slabs of a worker (${slabBytes} bytes each) hold images that nobody took`,
+      { context },
+    );
   }
 
   return {
     take(bytes) {
       const room = (bytes + 31) & ~15;
-      if (room > slabBytes) throw new StreamError("LIMIT", `an image of ${bytes} bytes is larger than a slab of ${slabBytes}`);
+      if (room > slabBytes)
+        throw new StreamError(
+          "LIMIT",
+          `an image of ${bytes} bytes is larger than a slab of ${slabBytes}`,
+        );
       let current = used.at(-1) ?? open();
       if (current.next + room > SLABS_AT + (current.slab + 1) * slabBytes) current = open();
       const at = current.next;

@@ -23,8 +23,7 @@ export interface WorkerData {
   readonly slabBytes: number;
 }
 
-// Piscina wraps the data it was given: [its own, ours].
-const given = (Array.isArray(workerData) ? workerData[1] : workerData) as WorkerData;
+const given = workerData as WorkerData;
 const memory = createMemory();
 const images = createArena(memory, IMAGES_AT, SCRATCH_AT);
 const scratch = createArena(memory, SCRATCH_AT, SLABS_AT);
@@ -47,7 +46,10 @@ function ask(job: number, slot: number, offset: number): Promise<RowData> {
   return new Promise((resolve, reject) => {
     waiting.set(request, ({ row, error }) => {
       if (row) resolve(row);
-      else reject(new StreamError((error?.code ?? "INTERNAL") as ErrorCode, error?.message ?? "no row"));
+      else
+        reject(
+          new StreamError((error?.code ?? "INTERNAL") as ErrorCode, error?.message ?? "no row"),
+        );
     });
   });
 }
@@ -55,12 +57,29 @@ function ask(job: number, slot: number, offset: number): Promise<RowData> {
 /** Errors are told in the result: a rejection always means that the thread died. */
 export default async function make(job: CellJob): Promise<CellResult> {
   try {
-    const workshop = { images, scratch, draw, slabs, ask: (slot: number, offset: number) => ask(job.id, slot, offset) };
+    const workshop = {
+      images,
+      scratch,
+      draw,
+      slabs,
+      ask: (slot: number, offset: number) => ask(job.id, slot, offset),
+    };
     const made = await makeCell(given.settings, job, workshop);
     return { ...made, memory: memory.buffer };
   } catch (error) {
     const { code, message, stack } = asStreamError(error);
-    const nothing = { puzzles: [], failed: [], skips: [], rejects: {}, milliseconds: {}, slabs: [] };
-    return { ...nothing, memory: memory.buffer, error: { code, message, ...(stack === undefined ? {} : { stack }) } };
+    const nothing = {
+      puzzles: [],
+      failed: [],
+      skips: [],
+      rejects: {},
+      milliseconds: {},
+      slabs: [],
+    };
+    return {
+      ...nothing,
+      memory: memory.buffer,
+      error: { code, message, ...(stack === undefined ? {} : { stack }) },
+    };
   }
 }

@@ -1,0 +1,41 @@
+/** A resource made ahead of its use. */
+export interface Releasable {
+  release(): void;
+}
+
+/**
+ * Runs `make` on up to `limit()` items at once and yields the results in order. The limit is asked anew before each start. What was made but not taken
+ * is released when the consumer breaks off, and every running `make` has ended before this does.
+ */
+export async function* ahead<In, Out extends Releasable>(
+  items: Iterable<In>,
+  limit: () => number,
+  make: (item: In) => Promise<Out>,
+): AsyncGenerator<Out, void, undefined> {
+  const running: Promise<Out>[] = [];
+  const iterator = items[Symbol.iterator]();
+  let ended = false;
+  try {
+    for (;;) {
+      while (!ended && running.length < Math.max(1, limit())) {
+        const next = iterator.next();
+        if (next.done) {
+          ended = true;
+          break;
+        }
+        const made = make(next.value);
+        made.catch(() => {}); // awaited below, in order; a later failure must not be "unhandled" before its turn
+        running.push(made);
+      }
+      const first = running[0];
+      if (!first) return;
+      const made = await first;
+      running.shift();
+      yield made;
+    }
+  } finally {
+    iterator.return?.();
+    for (const made of await Promise.allSettled(running))
+      if (made.status === "fulfilled") made.value.release();
+  }
+}

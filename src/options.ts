@@ -1,0 +1,142 @@
+import { availableParallelism } from "node:os";
+import { z } from "zod";
+import { StreamError } from "./errors.ts";
+import { presets, type Preset } from "./tasks/task.ts";
+
+/** One line of the mix; a string stands for `task`, `task:level` or `task:level*weight`. */
+export interface EntryOptions {
+  /** rotation, similarity, inpainting, ordering or correspondence. */
+  readonly task: string;
+  /** Unique in the mix. Default: the task, with its level where that is not the task's first. */
+  readonly name?: string | undefined;
+  /** Share of this entry relative to the others, 1 .. 1000. Default 1. */
+  readonly weight?: number | undefined;
+  /** One of the task's levels; default its first. */
+  readonly level?: string | undefined;
+  /** The task's own options (docs/tasks.md). */
+  readonly options?: { readonly [name: string]: unknown } | undefined;
+}
+
+/** Every option of a stream: the same words on the command line, in YAML and here. Ranges and defaults: `schema` below. */
+export interface ResolvedOptions {
+  /** Folder of images, folder of WebDataset tars, one tar, a brace list or a glob. */
+  readonly source: string;
+  /** Everything random follows from it. */
+  readonly seed: number;
+  /** Puzzles in a batch. */
+  readonly batch: number;
+  /** Fixed lanes of the stream, a divisor of batch. Default: the largest divisor up to 8 that leaves 8 slots each. */
+  readonly partitions?: number | undefined;
+  /** The mix. Default: the five tasks in equal shares. */
+  readonly entries: readonly (string | EntryOptions)[];
+  /** Defaults of the tasks' options: what trains well and can't be cheated, or the plainest reading of the paper. */
+  readonly preset: Preset;
+  /** independent: every entry goes its own way through the images; shared: with equal weights all ask about the same image in turn, decoded once. */
+  readonly order: "independent" | "shared";
+  /** Rows of the whole stream that are shuffled among themselves. */
+  readonly window: number;
+  /** How shards come to partitions. Default: by rows while there are fewer than 32 shards a partition. */
+  readonly deal?: "rows" | "shards" | undefined;
+  /** Ends the stream after this many passes over the data. Endless when left out. */
+  readonly passes?: number | undefined;
+  /** Width and height of shown images are multiples of this many pixels: 28 for Qwen2.5-VL, 32 for Qwen3-VL. */
+  readonly factor: number;
+  /** Pixels of a shown image at least and at most: within these the model's own resizing is the identity. */
+  readonly minPixels: number;
+  readonly maxPixels: number;
+  /** How a photo is brought to a multiple of factor: cut, or scaled by 0.85 to 1.15 and the rest cut. */
+  readonly fit: "crop" | "resize";
+  /** Prompt texts: task -> template, and "suffix" (docs/tasks.md). What is left out keeps its default. */
+  readonly templates: { readonly [task: string]: string };
+  /** Member of a sample's json that names the photo a crop comes from. */
+  readonly groupField: string;
+  /** Larger images are refused before they are decoded. Pixels. */
+  readonly maxInputPixels: number;
+  /** The stream fails (SKIP_BUDGET) when a larger share of the images tried was unusable, judged after the first 200. Not part of the stream's identity. */
+  readonly maxSkipShare: number;
+  /** Worker threads. Default: one a core. Not part of the stream's identity. */
+  readonly workers: number;
+}
+
+/** What a caller may write: only the source is needed. */
+export type StreamOptions = Partial<ResolvedOptions> & Pick<ResolvedOptions, "source">;
+
+const integer = (low: number, high: number): z.ZodNumber => z.number().int().min(low).max(high);
+
+const entry: z.ZodType<EntryOptions> = z.strictObject({
+  task: z.string(),
+  name: z.string().min(1).max(64).optional(),
+  weight: integer(1, 1000).optional(),
+  level: z.string().optional(),
+  options: z.record(z.string(), z.unknown()).optional(),
+});
+
+const shape: { readonly [Name in keyof ResolvedOptions]-?: z.ZodType } = {
+  source: z.string().min(1),
+  seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
+  batch: integer(1, 1_048_576).default(40),
+  partitions: integer(1, 65_536).optional(),
+  entries: z
+    .array(z.union([z.string(), entry]))
+    .min(1)
+    .max(1000)
+    .default(["rotation", "similarity", "inpainting", "ordering", "correspondence"]),
+  preset: z.enum(presets).default("robust"),
+  order: z.enum(["independent", "shared"]).default("independent"),
+  window: integer(1, 1_048_576).default(4096),
+  deal: z.enum(["rows", "shards"]).optional(),
+  passes: integer(1, 4_294_967_296).optional(),
+  factor: integer(1, 512).default(28),
+  minPixels: integer(1, 2_097_152).default(3_136),
+  maxPixels: integer(1, 2_097_152).default(401_408),
+  fit: z.enum(["crop", "resize"]).default("crop"),
+  templates: z.record(z.string(), z.string()).default({}),
+  groupField: z.string().min(1).default("group"),
+  maxInputPixels: integer(1, 100_000_000).default(64_000_000),
+  maxSkipShare: z.number().min(0).max(1).default(0.5),
+  workers: integer(1, 64).default(() => Math.min(64, availableParallelism())),
+};
+
+const schema = z.strictObject(shape);
+
+/** Names of all options, for the command line and for the tests that hold documents to them. */
+export const optionNames: readonly string[] = Object.keys(shape);
+
+/** Checks and completes. BAD_OPTION names each wrong option, what came and what is allowed. */
+export function resolveStreamOptions(options: StreamOptions): ResolvedOptions {
+  const parsed = schema.safeParse(options);
+  if (!parsed.success) throw badOption(parsed.error, options, "", optionNames);
+  const resolved = parsed.data as unknown as ResolvedOptions;
+  const { minPixels, maxPixels } = resolved;
+  if (minPixels > maxPixels)
+    throw new StreamError(
+      "BAD_OPTION",
+      `minPixels: got ${minPixels}; must be at most maxPixels, ${maxPixels}`,
+    );
+  return resolved;
+}
+
+/** One message out of zod's issues, a line each: `window: got "big"; expected number ...`. */
+export function badOption(
+  error: z.ZodError,
+  given: unknown,
+  prefix: string = "",
+  names?: readonly string[],
+): StreamError {
+  const lines = error.issues.flatMap((issue) => {
+    if (issue.code === "unrecognized_keys") {
+      const allowed = names && issue.path.length === 0 ? `; there are ${names.join(", ")}` : "";
+      return issue.keys.map(
+        (key) => `${prefix}${[...issue.path, key].join(".")}: no such option${allowed}`,
+      );
+    }
+    const got = issue.path.reduce<unknown>(
+      (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
+      given,
+    );
+    return [
+      `${prefix}${issue.path.join(".") || "options"}: got ${JSON.stringify(got) ?? "nothing"}; ${issue.message}`,
+    ];
+  });
+  return new StreamError("BAD_OPTION", lines.join("\n"), { cause: error });
+}

@@ -1,0 +1,58 @@
+import { StreamError } from "./errors.ts";
+import type { CellResult } from "./workers/messages.ts";
+
+/** Images tried before the share of unusable ones is judged. */
+const JUDGED_AFTER = 200;
+
+/** What has happened since the stream was opened. */
+export interface Statistics {
+  /** Puzzles made, by entry. */
+  puzzles(): { readonly [entry: string]: number };
+  /** Unusable images met, by reason. A row met twice counts twice. */
+  skipped(): { readonly [reason: string]: number };
+  /** Rejected draws, by task and reason. */
+  rejected(): { readonly [what: string]: number };
+  /** Wall milliseconds in the workers, by stage: decode, each task, encode. */
+  milliseconds(): { readonly [stage: string]: number };
+  readonly warnings: readonly string[];
+  warn(message: string): void;
+  /** Throws SKIP_BUDGET when too large a share of the images was unusable. */
+  count(result: CellResult): void;
+}
+
+export function createStatistics(maxSkipShare: number): Statistics {
+  const puzzles: Record<string, number> = {};
+  const skipped: Record<string, number> = {};
+  const rejected: Record<string, number> = {};
+  const milliseconds: Record<string, number> = {};
+  const warnings: string[] = [];
+  let made = 0;
+  let skips = 0;
+  const add = (counts: Record<string, number>, name: string, by: number): void => {
+    counts[name] = (counts[name] ?? 0) + by;
+  };
+  return {
+    puzzles: () => ({ ...puzzles }),
+    skipped: () => ({ ...skipped }),
+    rejected: () => ({ ...rejected }),
+    milliseconds: () => ({ ...milliseconds }),
+    warnings,
+    warn: (message) => void warnings.push(message),
+    count(result) {
+      for (const { entry } of result.puzzles) add(puzzles, entry, 1);
+      for (const { reason } of result.skips) add(skipped, reason, 1);
+      for (const [what, times] of Object.entries(result.rejects)) add(rejected, what, times);
+      for (const [stage, spent] of Object.entries(result.milliseconds))
+        add(milliseconds, stage, spent);
+      made += result.puzzles.length;
+      skips += result.skips.length;
+      if (made + skips < JUDGED_AFTER || skips <= maxSkipShare * (made + skips)) return;
+      const last = result.skips.at(-1);
+      const example = last ? `; the last: ${last.shard}: ${last.key}: ${last.detail}` : "";
+      throw new StreamError(
+        "SKIP_BUDGET",
+        `${skips} of ${made + skips} images tried were unusable, more than maxSkipShare ${maxSkipShare} allows${example}`,
+      );
+    },
+  };
+}
