@@ -78,16 +78,13 @@ export function closed(shard: string): StreamError {
 
 /** What the operating system says, without the path: it may be one of this machine. */
 export function reasonOf(cause: unknown): string {
-  if (cause instanceof Error && "code" in cause && typeof cause.code === "string")
-    return cause.code;
+  if (cause instanceof Error && "code" in cause && typeof cause.code === "string") return cause.code;
   return cause instanceof Error ? cause.message : String(cause);
 }
 
 function checkRange(shard: string, size: number, at: number, length: number): void {
   if (at >= 0 && length >= 0 && at + length <= size) return;
-  throw new StreamError(
-    "SHARD_CORRUPT",
-    `${shard}: ends at byte ${size}, ${length} bytes wanted from byte ${at}`,
-    { context: { shard, offset: at } },
-  );
+  throw new StreamError("SHARD_CORRUPT", `${shard}: ends at byte ${size}, ${length} bytes wanted from byte ${at}`, {
+    context: { shard, offset: at },
+  });
 }

@@ -17,11 +17,7 @@ export const columns = { header: 0, image: 1, imageSize: 2, json: 3, jsonSize: 4
 export const WIDTH = 5;
 
 /** Reads the headers of a shard. Rejects SHARD_CORRUPT; ABORTED. */
-export async function scanTar(
-  source: ByteSource,
-  shard: string,
-  signal?: AbortSignal,
-): Promise<TarIndex> {
+export async function scanTar(source: ByteSource, shard: string, signal?: AbortSignal): Promise<TarIndex> {
   const notes = createNotebook();
   const globals: Globals[] = [];
   let places = new Float64Array(64 * WIDTH);
@@ -37,10 +33,7 @@ export async function scanTar(
       more.set(places);
       places = more;
     }
-    places.set(
-      [image.header, image.offset, image.size, json?.offset ?? -1, json?.size ?? 0],
-      rows * WIDTH,
-    );
+    places.set([image.header, image.offset, image.size, json?.offset ?? -1, json?.size ?? 0], rows * WIDTH);
     rows++;
   }
   return {
@@ -56,6 +49,5 @@ export function checkAbort(name: string, signal: AbortSignal | undefined): void 
   if (signal?.aborted)
     throw new StreamError("ABORTED", `${name}: given up`, {
       cause: signal.reason,
-      context: { shard },
     });
 }

@@ -17,11 +17,7 @@ export interface TarOptions {
 }
 
 /** A tar shard whose headers have been read. Owns `source` and closes it, also when this rejects (SHARD_CORRUPT, ABORTED). */
-export async function openTar(
-  source: ByteSource,
-  shard: string,
-  { group = "group", signal }: TarOptions = {},
-): Promise<Shard> {
+export async function openTar(source: ByteSource, shard: string, { group = "group", signal }: TarOptions = {}): Promise<Shard> {
   try {
     const index = await scanTar(source, shard, signal);
     let open = true;
@@ -68,11 +64,7 @@ export function checkRow(shard: string, row: number, rows: number): void {
 
 export function checkSize(shard: string, size: number, offset: number): void {
   if (size <= LARGEST_IMAGE) return;
-  throw new StreamError(
-    "IMAGE_UNUSABLE",
-    `${shard}: image of ${size} bytes, the limit is ${LARGEST_IMAGE}`,
-    { context: { shard, offset } },
-  );
+  throw new StreamError("IMAGE_UNUSABLE", `${shard}: image of ${size} bytes, the limit is ${LARGEST_IMAGE}`, { context: { shard, offset } });
 }
 
 /** The field of the JSON where it is a string or a number, else undefined: then the key is the group. */
