@@ -1,1 +1,47 @@
 """Visual puzzles for reinforcement learning, streamed from a loader: client, rewards and trainer adaptors."""
+
+from .client import Client, connect
+from .errors import (
+    BadOption,
+    BadSlots,
+    Closed,
+    ConnectionLost,
+    Error,
+    LimitReached,
+    NeedsIndex,
+    OtherStream,
+    ProtocolError,
+    ServerError,
+    SlotFailed,
+    StepOutOfRange,
+    TimedOut,
+    Unauthorized,
+)
+from .model import Batch, EntryInfo, FailedSlot, Image, Info, Puzzle
+from .stream import Stream
+
+__all__ = [
+    "BadOption",
+    "BadSlots",
+    "Batch",
+    "Client",
+    "Closed",
+    "ConnectionLost",
+    "EntryInfo",
+    "Error",
+    "FailedSlot",
+    "Image",
+    "Info",
+    "LimitReached",
+    "NeedsIndex",
+    "OtherStream",
+    "ProtocolError",
+    "Puzzle",
+    "ServerError",
+    "SlotFailed",
+    "StepOutOfRange",
+    "Stream",
+    "TimedOut",
+    "Unauthorized",
+    "connect",
+]

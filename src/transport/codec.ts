@@ -16,12 +16,23 @@ const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsTy
 
 /** Prefix and map of a frame; the body's `bodyBytes` bytes are to follow it. */
 export function packFrame(kind: number, meta: Meta, bodyBytes = 0): Uint8Array {
-  const packed = packer.pack(meta);
+  const packed = packer.pack(exact(meta));
   const bytes = Buffer.allocUnsafeSlow(PREFIX_BYTES + packed.length);
   writePrefix(bytes, kind, packed.length, bodyBytes);
   bytes.set(packed, PREFIX_BYTES);
   return bytes;
 }
+
+/** msgpackr writes integers beyond 32 bits as floats; other languages would show 1099511627776.0 in a recipe. */
+function exact(value: Json): unknown {
+  if (typeof value === "number")
+    return Number.isSafeInteger(value) && Math.abs(value) > 0x7fff_ffff ? BigInt(value) : value;
+  if (typeof value !== "object" || value === null) return value;
+  if (isArray(value)) return value.map(exact);
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, exact(item)]));
+}
+
+const isArray = (value: Json): value is readonly Json[] => Array.isArray(value);
 
 /** Throws BAD_FRAME for anything but one map of JSON values with text keys. */
 export function unpackMeta(bytes: Uint8Array): Meta {
