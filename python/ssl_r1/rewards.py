@@ -1,6 +1,6 @@
 """Rewards of the paper (arXiv 2604.20705, section 3.2.2), by the rules of docs/rewards-rules.md.
 
-The TypeScript package gives the same results; test/vectors/rewards.json holds both to it. Standard library only.
+The TypeScript package gives the same results; test/vectors/rewards.json holds both to it. No packages needed.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["RewardOptionError", "Score", "completion_text", "score", "score_batch"]
+from .errors import BadOption
+
+__all__ = ["Score", "completion_text", "score", "score_batch"]
 
 Partial = Literal["permutation", "plain"]
 Completion = str | Sequence[Mapping[str, object]]
@@ -38,12 +40,6 @@ _FOLD: Final = {
     0x000A: ord(" "),
 }
 _SPACES: Final = " \n\u00a0\u3000"
-
-
-class RewardOptionError(ValueError):
-    """An option out of range, or an answer that is not canonical."""
-
-    code: Final = "BAD_OPTION"
 
 
 @dataclass(frozen=True)
@@ -84,17 +80,17 @@ def score(
 
     partial: "plain" also grades sequences that are no permutation. think_opened: the prompt ended in <think>, so the completion
     must not repeat it. min_think: characters other than spaces that the reasoning must have for the format reward.
-    Takes time proportional to the completion's length and raises for no completion; RewardOptionError for an answer that is not
+    Takes time proportional to the completion's length and raises for no completion; BadOption for an answer that is not
     canonical and for options out of range.
     """
     accuracy_weight = _weight("accuracy_weight", accuracy_weight)
     format_weight = _weight("format_weight", format_weight)
     if not isinstance(partial, str) or partial not in ("permutation", "plain"):
-        raise RewardOptionError(f'partial must be "permutation" or "plain", got {partial!r}')
+        raise _refused(f'partial must be "permutation" or "plain", got {partial!r}')
     if not isinstance(think_opened, bool):
-        raise RewardOptionError(f"think_opened must be True or False, got {think_opened!r}")
+        raise _refused(f"think_opened must be True or False, got {think_opened!r}")
     if isinstance(min_think, bool) or not isinstance(min_think, int) or not 0 <= min_think < 2**53:
-        raise RewardOptionError(f"min_think must be an integer >= 0, got {min_think!r}")
+        raise _refused(f"min_think must be an integer >= 0, got {min_think!r}")
     wanted = _canonical(answer)
     extracted = _extract(completion)
     values = None if extracted is None else _read(extracted, wanted)
@@ -124,7 +120,7 @@ def score_batch(
 ) -> list[Score]:
     """One Score a completion, which may be text or chat messages; as many answers as completions."""
     if len(completions) != len(answers):
-        raise RewardOptionError(f"{len(completions)} completions but {len(answers)} answers")
+        raise _refused(f"{len(completions)} completions but {len(answers)} answers")
     return [
         score(
             completion_text(completion),
@@ -156,9 +152,13 @@ def _content_text(content: object) -> str:
     if isinstance(content, str):
         return content
     if not isinstance(content, Sequence):
-        raise RewardOptionError(f"content of a message must be text or a list of parts, got {type(content).__name__}")
+        raise _refused(f"content of a message must be text or a list of parts, got {type(content).__name__}")
     texts = [part.get("text") for part in content if isinstance(part, Mapping) and part.get("type") == "text"]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _refused(message: str) -> BadOption:
+    return BadOption("BAD_OPTION", message)
 
 
 def _weight(name: str, value: float) -> float:
@@ -169,7 +169,7 @@ def _weight(name: str, value: float) -> float:
             weight = math.inf
         if math.isfinite(weight) and weight >= 0:
             return weight
-    raise RewardOptionError(f"{name} must be a finite number >= 0, got {value!r}")
+    raise _refused(f"{name} must be a finite number >= 0, got {value!r}")
 
 
 # Finding the answer, sections 1 and 2 of the rules.
@@ -225,10 +225,10 @@ def _canonical(answer: str) -> _Canonical:
             return _Canonical("number", [answer])
         values = answer.split(", ")
         known = set(values)
-        if len(values) > 1 and all(str(place + 1) in known for place in range(len(values))):
+        if all(str(place + 1) in known for place in range(len(values))):
             return _Canonical("sequence", values)
     shown = repr(answer[:60]) if isinstance(answer, str) else type(answer).__name__
-    raise RewardOptionError(f'answer must be like "90", "C" or "2, 3, 1" (a permutation), got {shown}')
+    raise _refused(f'answer must be like "90", "C" or "2, 3, 1" (a permutation), got {shown}')
 
 
 def _read(extracted: str, wanted: _Canonical) -> list[str] | None:

@@ -21,8 +21,7 @@ export function canonical(answer: string): Canonical {
     if (isNumeral(answer)) return { kind: "number", values: [answer] };
     const values = answer.split(", ");
     const set = new Set(values);
-    if (values.length > 1 && values.every((_, place) => set.has(String(place + 1))))
-      return { kind: "sequence", values };
+    if (values.every((_, place) => set.has(String(place + 1)))) return { kind: "sequence", values };
   }
   const shown = typeof answer === "string" ? JSON.stringify(answer.slice(0, 60)) : typeof answer;
   throw new StreamError(
