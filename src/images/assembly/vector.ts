@@ -23,7 +23,7 @@ export function blueLanes(fourPixels: v128): v128 {
 }
 
 /**
- * ITU-R 601 luma of four pixels, rounded: (19595 R + 38470 G + 7471 B + 32768) >> 16, as Pillow's "L".
+ * ITU-R 601 luma of four pixels: (19595 R + 38470 G + 7471 B) >> 16, cut, as torchvision cuts it; gray stays itself.
  * 38470 does not fit a signed 16-bit weight, so each of the two products takes half of the green.
  */
 export function lumaLanes(fourPixels: v128): v128 {
@@ -39,7 +39,7 @@ export function lumaLanes(fourPixels: v128): v128 {
     i32x4.dot_i16x8_s(redGreen, i16x8(19595, 19235, 19595, 19235, 19595, 19235, 19595, 19235)),
     i32x4.dot_i16x8_s(blueGreen, i16x8(7471, 19235, 7471, 19235, 7471, 19235, 7471, 19235)),
   );
-  return i32x4.shr_s(i32x4.add(sum, i32x4.splat(32768)), 16);
+  return i32x4.shr_s(sum, 16);
 }
 
 export function clampLanes(lanes: v128): v128 {
