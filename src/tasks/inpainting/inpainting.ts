@@ -96,7 +96,7 @@ export const inpainting: Task<InpaintingOptions> = {
   schema: inpaintingSchema,
   images: () => 1 + LETTERS.length,
   template: `{images}
-A plain gray rectangle hides a part of Image{around}. Each candidate has the size of the hidden part. Exactly one of them shows what is hidden, without turning or scaling. Which one is it? Answer with one letter: A, B, C or D.
+A plain gray rectangle hides a part of the image{around}. Each candidate has the size of the hidden part. Exactly one of them shows what is hidden, without turning or scaling. Which one is it? Answer with one letter: A, B, C or D.
 
 {suffix}`,
   make,

@@ -55,6 +55,19 @@ export function largestOverlap(boxes: readonly Box[]): number {
   return largest;
 }
 
+/** The largest area in pixels that two of four parts share; x and y of their corners in turn. */
+function mostShared(corners: readonly number[], width: number, height: number): number {
+  let most = 0;
+  for (let k = 2; k < corners.length; k += 2) {
+    for (let j = 0; j < k; j += 2) {
+      const across = width - Math.abs(corners[k]! - corners[j]!);
+      const down = height - Math.abs(corners[k + 1]! - corners[j + 1]!);
+      if (across > 0 && down > 0) most = Math.max(most, across * down);
+    }
+  }
+  return most;
+}
+
 /**
  * Four places for a part of `width` x `height` pixels, or undefined where they overlap too much. All four are drawn alike and none is the
  * truth yet: whatever told them apart would give the answer away without the image.
@@ -66,36 +79,25 @@ export function drawPlaces(
   random: Random,
   options: InpaintingOptions,
 ): readonly Box[] | undefined {
-  const right = image.width - width;
-  const bottom = image.height - height;
-  const free = (): Box => ({
-    x: random.below(right + 1),
-    y: random.below(bottom + 1),
-    width,
-    height,
-  });
-  // Places at the border are as common as they must be for four large ones to keep apart.
-  const end = (most: number): number => {
-    const side = random.below(4);
+  const spread = options.places === "spread";
+  // Spread places are often at the border: elsewhere four large ones can't keep apart.
+  const draw = (most: number): number => {
+    const side = spread ? random.below(4) : 2;
     return side === 0 ? 0 : side === 1 ? most : random.below(most + 1);
   };
-  const spread = (): Box => {
-    const x = end(right);
-    return { x, y: end(bottom), width, height };
-  };
-  if (options.places === "free") {
-    for (let k = 0; k < FREE_TRIES; k++) {
-      const places = [free(), free(), free(), free()];
-      if (largestOverlap(places) <= options.maxOverlap) return places;
+  const corners = [0, 0, 0, 0, 0, 0, 0, 0];
+  let best = corners;
+  let least = Infinity;
+  const enough = spread ? 0 : (options.maxOverlap * 2 * width * height) / (1 + options.maxOverlap);
+  for (let k = 0; k < (spread ? TRIES : FREE_TRIES) && least > enough; k++) {
+    for (let c = 0; c < corners.length; c += 2) {
+      corners[c] = draw(image.width - width);
+      corners[c + 1] = draw(image.height - height);
     }
-    return undefined;
+    // The parts are of one size, so those that share most overlap most.
+    const most = mostShared(corners, width, height);
+    if (most < least) [best, least] = [[...corners], most];
   }
-  let best = [spread(), spread(), spread(), spread()];
-  let least = largestOverlap(best);
-  for (let k = 1; k < TRIES && least > 0; k++) {
-    const places = [spread(), spread(), spread(), spread()];
-    const largest = largestOverlap(places);
-    if (largest < least) [best, least] = [places, largest];
-  }
-  return least <= options.maxOverlap ? best : undefined;
+  const places = [0, 2, 4, 6].map((c): Box => ({ x: best[c]!, y: best[c + 1]!, width, height }));
+  return largestOverlap(places) <= options.maxOverlap ? places : undefined;
 }
