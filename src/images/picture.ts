@@ -38,18 +38,18 @@ export interface Draw {
   saturation(picture: Picture, factor: number): void;
   /** Turns, -0.5 .. 0.5. */
   hue(picture: Picture, turns: number): void;
-  /** Three equal channels, ITU-R 601 luma. In place. */
+  /** Three equal channels, ITU-R 601 luma, cut to a whole number (as torchvision). In place. */
   grayscale(picture: Picture): void;
   /** Gaussian, in place, kernel of 23 taps a side direction (reflected border), sigma in pixels, 0.1 .. 2. */
   blur(picture: Picture, sigma: number): void;
   /** Turned clockwise by quarters * 90 degrees (1, 2 or 3) into dst, whose sides are swapped for 1 and 3. */
   turn(src: Picture, dst: Picture, quarters: number): void;
   /**
-   * dst(x, y) = src(inverse(x, y)), bilinear; outside of src: fill. Returns the map really used (the coefficients are rounded to fixed point),
-   * so that points can go through the very same one.
+   * dst(x, y) = src(inverse(x, y)), bilinear to 1 / 128 pixel; outside of src: fill, mixed with src within half a pixel of its edge. Returns the
+   * map really used (the coefficients are rounded to 1 / 65536), so that points can go through the very same one.
    */
   warp(src: Picture, dst: Picture, inverse: Affine, fill: Rgb): Affine;
-  /** A numbered disc centred at (x, y): radius 11 px, white digit, a white and a black ring. Clipped at the border. digit 0 .. 9. */
+  /** A numbered disc centred on the pixel that holds (x, y): radius 11 px, white digit, a white and a black ring. Clipped. digit 0 .. 9. */
   marker(dst: Picture, x: number, y: number, digit: number, colour: Rgb): void;
   /** Standard deviation of the luma over all pixels, 0 .. 127.5. */
   grayDeviation(picture: Picture): number;

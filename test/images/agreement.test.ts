@@ -87,13 +87,14 @@ function result(of: Case): Uint8Array {
   return arena.bytes(dst.at, of.width * of.height * 3).slice();
 }
 
+const within = (at: number, size: number): boolean => at >= 0.51 && at <= size - 0.51;
+
 /** Whether all that this pixel was made of lies in the source: at the border each library has its own rule. */
 function inside(of: Case, pixel: number): boolean {
   if (of.inverse === undefined) return true;
   const [a, b, c, d, e, f] = of.inverse;
   const x = (pixel % of.width) + 0.5;
   const y = Math.floor(pixel / of.width) + 0.5;
-  const within = (at: number, size: number): boolean => at >= 0.51 && at <= size - 0.51;
   return within(a * x + b * y + c, source.width) && within(d * x + e * y + f, source.height);
 }
 

@@ -4,6 +4,9 @@ import { createMemory, MAXIMUM_PAGES } from "../../src/images/arena.ts";
 import { buildKernels, kernelsFile } from "../../src/images/assembly/build.ts";
 import { bindKernels } from "../../src/images/kernels.ts";
 
+/** A name as the binary format writes it. */
+const text = (word: string): number[] => [word.length, ...Buffer.from(word)];
+
 /** The module's sections by number, from the binary format (webassembly.github.io/spec/core/binary/modules.html). */
 function sections(wasm: Uint8Array): Map<number, Uint8Array> {
   const found = new Map<number, Uint8Array>();
@@ -37,7 +40,6 @@ test("it imports a shared memory of the arena's size and nothing else, and puts 
     pages.push((rest % 128) | (rest >= 128 ? 128 : 0));
     if (rest < 128) break;
   }
-  const text = (word: string): number[] => [word.length, ...Buffer.from(word)];
   // one import; kind 2 is a memory; flag 3: shared and with a maximum; initial 1
   expect(Array.from(found.get(2)!)).toEqual([
     1,

@@ -141,10 +141,12 @@ export function hue(p: Plain, turns: number): Plain {
   });
 }
 
+/** The border is a mirror through the middle of the last pixel. */
+const reflect = (i: number, size: number): number =>
+  i < 0 ? -i : i >= size ? 2 * size - 2 - i : i;
+
 export function blur(p: Plain, sigma: number): Plain {
   const { radius, weights } = gaussianTaps(sigma);
-  const reflect = (i: number, size: number): number =>
-    i < 0 ? -i : i >= size ? 2 * size - 2 - i : i;
   const pass = (from: Plain, dx: number, dy: number): Plain =>
     plain(from.width, from.height, (x, y, c) => {
       let sum = 0;
