@@ -30,11 +30,11 @@ export async function* ahead<In, Out extends Releasable>(
       const first = running[0];
       if (!first) return;
       const made = await first;
-      running.shift();
+      void running.shift();
       yield made;
     }
   } finally {
-    iterator.return?.();
+    void iterator.return?.();
     for (const made of await Promise.allSettled(running))
       if (made.status === "fulfilled") made.value.release();
   }

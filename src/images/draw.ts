@@ -15,6 +15,8 @@ const TURN = 6 * ONE;
 const SLACK = 128;
 /** Beyond this the products leave 32 bits; at 100 every channel is black or white long since. */
 const MOST_FACTOR = 100;
+/** Where 16.16 indices of a picture's pixels leave 32 bits. */
+const MOST_SIDE = 2 ** 15 - 1;
 /** Sums of two products with sizes below 2^15 stay far inside 64 bits. */
 const MOST_COEFFICIENT = 2 ** 48;
 
@@ -210,6 +212,10 @@ export function createDraw(arena: Arena): Draw {
     },
 
     warp(src, dst, inverse, fill) {
+      need(
+        src.width < MOST_SIDE && src.height < MOST_SIDE,
+        `warp: ${src.width} x ${src.height} is too large`,
+      );
       const [a, b, c, d, e, f] = inverse;
       const fixed = [a, b, a / 2 + b / 2 + c - 0.5, d, e, d / 2 + e / 2 + f - 0.5].map((x) =>
         Math.floor(x * ONE + 0.5),

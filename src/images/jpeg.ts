@@ -1,10 +1,11 @@
 import { createRequire } from "node:module";
+import type * as Turbo from "@julusian/jpeg-turbo";
 import type { Picture } from "./picture.ts";
 
 // libjpeg-turbo, the one place that knows the package. A CommonJS addon: require keeps it out of the ESM loader's way.
 const turbo = createRequire(import.meta.url)(
   "@julusian/jpeg-turbo",
-) as typeof import("@julusian/jpeg-turbo");
+) as typeof Turbo;
 
 export interface JpegHeader {
   /** Pixels as stored, before the orientation is applied. */

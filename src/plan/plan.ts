@@ -99,25 +99,22 @@ export function createPlan(spec: PlanSpec, counts: Counts, watch: Watch = {}): P
   const { seed, batch, partitions } = spec;
   const deal = createDeal(seed, counts.shards, partitions, spec.deal);
   const windows = createWindows(spec.window, partitions);
-  const names: string[] = [];
   const rows = createRows(
-    { seed, partitions, deal: spec.deal, shared: spec.order === "shared", names },
+    { seed, partitions, deal: spec.deal, shared: spec.order === "shared" },
     counts,
     deal,
     windows,
     watch,
   );
   const cells = cellsOf(batch / partitions, spec.order, createCycle(spec.entries).length);
-  return assemble(spec, rows, names, cells);
+  return assemble(spec, rows, cells);
 }
 
-/** `names` is shared with `rows` and grows with the log. */
-function assemble(spec: PlanSpec, rows: Rows, names: string[], cellsPerPartition: number): Plan {
+function assemble(spec: PlanSpec, rows: Rows, cellsPerPartition: number): Plan {
   const { batch, partitions, passes } = spec;
   const perPartition = batch / partitions;
   const cells = cellsPerPartition * partitions;
   const mix = createMix(spec.entries, spec.log ?? [], batch, partitions);
-  names.push(...mix.names.slice(names.length));
 
   function slot(step: number, slot: number): SlotPlan {
     checkNumbers(step, slot, batch);
@@ -191,15 +188,16 @@ function assemble(spec: PlanSpec, rows: Rows, names: string[], cellsPerPartition
         );
       return steps;
     },
-    locate: (planned) => rows.locate(planned.partition, planned.entry, planned.position),
-    at: (located, offset) => rows.at(located, offset),
+    locate: ({ partition, entry, position }) =>
+      rows.locate(partition, entry, mix.names[entry]!, position),
+    at: (located, offset) => rows.at(located, mix.names[located.entry]!, offset),
     substitute(located, attempt) {
       const offset = substituteOffset(located, attempt, passes === undefined ? mostSubstitutes : 0);
-      return offset === undefined ? undefined : rows.at(located, offset);
+      return offset === undefined ? undefined : plan.at(located, offset);
     },
     rows: (partition) => rows.total(partition),
     order: (partition, epoch) => rows.order(partition, epoch),
-    withLog: (log) => assemble({ ...spec, log }, rows, names, cellsPerPartition),
+    withLog: (log) => assemble({ ...spec, log }, rows, cellsPerPartition),
   };
   return plan;
 }

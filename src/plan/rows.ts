@@ -48,8 +48,9 @@ export interface Watch {
 export interface Rows {
   /** Rows of a partition, or what must be counted first. */
   total(partition: number): number | NeedsIndex;
-  locate(partition: number, entry: number, position: number): Located | NeedsIndex;
-  at(located: Located, offset: number): RowAt;
+  /** `name` is the entry's; it decides the order where every entry has its own. */
+  locate(partition: number, entry: number, name: string, position: number): Located | NeedsIndex;
+  at(located: Located, name: string, offset: number): RowAt;
   /** Shards of the partition in the order in which the epoch reads them. */
   order(partition: number, epoch: number): Uint32Array;
 }
@@ -70,7 +71,6 @@ export interface RowsOptions {
   readonly partitions: number;
   readonly deal: "rows" | "shards";
   readonly shared: boolean;
-  readonly names: readonly string[];
 }
 
 export function createRows(
@@ -80,7 +80,7 @@ export function createRows(
   windows: Windows,
   watch: Watch,
 ): Rows {
-  const { seed, partitions, shared, names } = options;
+  const { seed, partitions, shared } = options;
   const orders = createRecent<Uint32Array>(keptOrders, (order) => order.length);
   const walks = createRecent<Walk>(keptOrders, (walk) => walk.starts.length);
   const shuffles = createRecent<Uint32Array>(keptOffsets, (table) => table.length);
@@ -154,26 +154,22 @@ export function createRows(
     };
   }
 
-  function shuffled(located: Omit<Located, "offset" | "shard" | "row">): Uint32Array {
-    const { partition, epoch, window } = located;
-    const name = names[located.entry]!;
-    return shuffles.get(
-      shared
-        ? `${epoch}/${partition}/${window}`
-        : `${epoch}/${partition}/${window}/${located.entry}`,
-      () => {
-        watch.window?.();
-        const random = shared
-          ? derive(seed, "window", epoch, partition, window)
-          : derive(seed, "window", epoch, partition, window, name);
-        return permutation(random, located.rows);
-      },
-    );
+  function shuffled(
+    span: Pick<Located, "partition" | "epoch" | "window" | "rows">,
+    name: string,
+  ): Uint32Array {
+    const { partition, epoch, window } = span;
+    const own = shared ? [] : [name];
+    return shuffles.get([epoch, partition, window, ...own].join("/"), () => {
+      watch.window?.();
+      return permutation(derive(seed, "window", epoch, partition, window, ...own), span.rows);
+    });
   }
 
   function place(
     partition: number,
     entry: number,
+    name: string,
     epoch: number,
     row: number,
     end: number,
@@ -183,7 +179,7 @@ export function createRows(
     const offset = row - start;
     return {
       ...span,
-      ...find(walkOf(partition, epoch), partition, start + shuffled(span)[offset]!, offset),
+      ...find(walkOf(partition, epoch), partition, start + shuffled(span, name)[offset]!, offset),
     };
   }
 
@@ -193,7 +189,7 @@ export function createRows(
       if (rows !== undefined) return rows;
       return { needs: uncounted(partition, 0), missing: 0 };
     },
-    locate(partition, entry, position) {
+    locate(partition, entry, name, position) {
       const rows = total(partition);
       if (rows === undefined) {
         // While any shard is uncounted only epoch 0 can be planned, from its beginning as far as the counts reach without a gap.
@@ -201,7 +197,7 @@ export function createRows(
         const walk = walkOf(partition, 0);
         const missing = span.start + span.size - walk.starts[walk.known]!;
         if (missing > 0) return { needs: [deal.shard(walk.ranks[walk.known]!)], missing };
-        return place(partition, entry, 0, position, Infinity);
+        return place(partition, entry, name, 0, position, Infinity);
       }
       if (rows < fewestRows)
         throw new StreamError(
@@ -209,11 +205,16 @@ export function createRows(
           `partition ${partition} holds ${rows} rows; at least ${fewestRows} are needed: use fewer partitions`,
         );
       const epoch = quotient(position, rows);
-      return place(partition, entry, epoch, position - epoch * rows, rows);
+      return place(partition, entry, name, epoch, position - epoch * rows, rows);
     },
-    at(located, offset) {
+    at(located, name, offset) {
       const walk = walkOf(located.partition, located.epoch);
-      return find(walk, located.partition, located.start + shuffled(located)[offset]!, offset);
+      return find(
+        walk,
+        located.partition,
+        located.start + shuffled(located, name)[offset]!,
+        offset,
+      );
     },
     order: (partition, epoch) => ranks(partition, epoch).map((rank) => deal.shard(rank)),
   };

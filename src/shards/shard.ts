@@ -11,13 +11,13 @@ export const LARGEST_IMAGE: number = 1 << 28;
 const LARGEST_JSON = 1 << 20;
 
 export interface TarOptions {
-  /** Field of a sample's JSON that names its group. */
+  /** Field of a sample's JSON that names its group. Without it, or where the JSON has no such field, the key is the group. */
   readonly group?: string;
   readonly signal?: AbortSignal;
 }
 
 /** A tar shard whose headers have been read. Owns `source` and closes it, also when this rejects (SHARD_CORRUPT, ABORTED). */
-export async function openTar(source: ByteSource, shard: string, { group = "group", signal }: TarOptions = {}): Promise<Shard> {
+export async function openTar(source: ByteSource, shard: string, { group, signal }: TarOptions = {}): Promise<Shard> {
   try {
     const index = await scanTar(source, shard, signal);
     let open = true;
@@ -32,7 +32,7 @@ export async function openTar(source: ByteSource, shard: string, { group = "grou
         const image = place(columns.image);
         const size = place(columns.imageSize);
         const jsonSize = place(columns.jsonSize);
-        const hasJson = place(columns.json) >= 0 && jsonSize <= LARGEST_JSON;
+        const hasJson = group !== undefined && place(columns.json) >= 0 && jsonSize <= LARGEST_JSON;
         checkSize(shard, size, header);
         const work = [
           source.read(header, image - header),
@@ -44,7 +44,7 @@ export async function openTar(source: ByteSource, shard: string, { group = "grou
         const [headers, bytes, json] = await Promise.all(work);
         const member = await readMember(headers, header, source.size, shard, index.globals);
         const key = splitName(member.name)?.key ?? member.name;
-        return { key, group: (json && groupOf(json, group)) ?? key, name: member.name, bytes };
+        return { key, group: (json && group !== undefined ? groupOf(json, group) : undefined) ?? key, name: member.name, bytes };
       },
       async close() {
         open = false;

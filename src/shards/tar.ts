@@ -244,8 +244,8 @@ async function checkTail(source: ByteSource, shard: string, from: number): Promi
 }
 
 /**
- * Small pieces of a file, mostly from memory. Where members are small one read brings many headers, so reads grow; where bodies are skipped
- * they shrink again.
+ * Small pieces of a file, mostly from memory. Where members are small one read brings many headers, so reads grow; where a body was skipped
+ * they are small again, or they would fetch bodies.
  */
 function readAhead(source: ByteSource): ReadBlocks {
   let start = 0;
@@ -254,7 +254,7 @@ function readAhead(source: ByteSource): ReadBlocks {
   return async (at, length) => {
     const end = start + held.length;
     if (at < start || at + length > end) {
-      ahead = at - end < ahead ? Math.min(ahead * 2, LARGEST_READ) : Math.max(ahead / 2, SMALLEST_READ);
+      ahead = at - end < SMALLEST_READ ? Math.min(ahead * 2, LARGEST_READ) : SMALLEST_READ;
       start = at;
       held = await source.read(at, Math.min(Math.max(ahead, length), source.size - at));
     }

@@ -9,7 +9,7 @@ import type { Source } from "./source.ts";
 import { createTarsSource, type TarFile } from "./tars.ts";
 
 export interface OpenOptions {
-  /** Field of a sample's JSON that names its group. */
+  /** Field of a sample's JSON that names its group; without it the key is the group. */
   readonly group?: string;
   /** Order of the files of an image folder: a permutation of 0 .. count - 1. */
   readonly order?: (count: number) => Uint32Array;

@@ -12,7 +12,7 @@ export interface TarFile {
 }
 
 export interface TarsOptions {
-  /** Field of a sample's JSON that names its group. */
+  /** Field of a sample's JSON that names its group; without it the key is the group. */
   readonly group?: string;
 }
 

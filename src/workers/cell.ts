@@ -1,4 +1,4 @@
-import { StreamError, asStreamError } from "../errors.ts";
+import { asStreamError } from "../errors.ts";
 import { decode } from "../images/decode.ts";
 import { encode } from "../images/encode.ts";
 import type { Arena, Draw, Picture } from "../images/picture.ts";

@@ -31,8 +31,6 @@ export interface Pool {
 export interface PoolOptions {
   readonly threads: number;
   readonly settings: WorkerSettings;
-  /** Largest image in bytes, raw. */
-  readonly slabBytes: number;
   /** The worker's entry; another one in tests that inject faults. */
   readonly entry?: URL;
 }
@@ -41,7 +39,9 @@ export interface PoolOptions {
 const TRIES = 2;
 
 /** Worker threads that make cells, one cell a thread at a time. A thread that dies is replaced and its cell made again. */
-export function createPool({ threads, settings, slabBytes, entry }: PoolOptions): Pool {
+export function createPool({ threads, settings, entry }: PoolOptions): Pool {
+  // A slab takes the largest image there can be, raw or as a JPEG that is larger than raw.
+  const slabBytes = Math.max(8 << 20, settings.sizes.maxPixels * 4 + 65_536);
   const workerData: WorkerData = { settings, slabBytes };
   const filename = fileURLToPath(
     entry ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url),

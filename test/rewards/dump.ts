@@ -1,5 +1,5 @@
 /** JSON lines {completion, answer, options} on standard input; a score, or {"error": code}, for each on standard output. For python/tests. */
-import { splitLines } from "../../src/cli/score.ts";
+import { splitLines } from "../../src/rewards/lines.ts";
 import { asStreamError } from "../../src/errors.ts";
 import { wireScore, type Question } from "./vectors.ts";
 

@@ -1,0 +1,135 @@
+import { checkAborted, unlessAborted } from "./abort.ts";
+import { StreamError } from "./errors.ts";
+import type { Cell, ImageFormat, Puzzle, StepRequest } from "./model.ts";
+import { needsIndex, type CellPlan, type Plan, type SlotPlan } from "./plan/plan.ts";
+import type { Located } from "./plan/rows.ts";
+import type { Catalog } from "./sources/catalog.ts";
+import type { Statistics } from "./statistics.ts";
+import { freeSlabs, type CellResult, type RowData, type SlotJob } from "./workers/messages.ts";
+import type { Pool } from "./workers/pool.ts";
+
+/** Some slots of one cell. */
+export interface CellWork {
+  readonly plan: CellPlan;
+  /** All where undefined. */
+  readonly wanted: ReadonlySet<number> | undefined;
+  /** Of its request. */
+  readonly last: boolean;
+}
+
+/** Requests -> the cells that hold their slots, in slot order. BAD_SLOTS, STEP_OUT_OF_RANGE. */
+export function* planCells(plan: Plan, requests: Iterable<StepRequest>): Generator<CellWork> {
+  for (const { step, slots } of requests) {
+    const wanted = slots && new Set(slots);
+    if (slots && (wanted?.size !== slots.length || slots.length === 0))
+      throw new StreamError(
+        "BAD_SLOTS",
+        `slots of step ${step}: got ${slots.length}, ${wanted?.size} different; they must be unique and at least one`,
+      );
+    const cells = slots
+      ? [...new Set(slots.map((slot) => plan.cellOf(slot)))].sort((one, other) => one - other)
+      : Array.from({ length: plan.cells }, (_, cell) => cell);
+    for (const [at, cell] of cells.entries())
+      yield { plan: plan.cell(step, cell), wanted, last: at === cells.length - 1 };
+  }
+}
+
+export interface CellMaking {
+  readonly plan: Plan;
+  readonly catalog: Catalog;
+  readonly pool: Pool;
+  readonly statistics: Statistics;
+}
+
+/** Reads the rows of a cell and has a worker make its puzzles. ABORTED, and whatever the source or the pool throws. */
+export async function makeCell(
+  { plan, catalog, pool, statistics }: CellMaking,
+  work: CellWork,
+  format: ImageFormat,
+  signal: AbortSignal,
+): Promise<Cell> {
+  checkAborted(signal);
+  const { step, cell } = work.plan;
+  const located = new Map<number, Located>();
+  const slots: SlotJob[] = [];
+  const rows = new Map<string, Located>();
+  for (const planned of work.plan.slots) {
+    const { slot, index, entry } = planned;
+    const found = await locate(plan, catalog, planned, signal);
+    const wanted = work.wanted?.has(slot) ?? true;
+    const row = rowId(found);
+    located.set(slot, found);
+    slots.push({ slot, index, entry, wanted, row, offset: found.offset, rows: found.rows });
+    if (wanted) rows.set(row, found);
+  }
+  const order = {
+    job: { step, cell, format, slots },
+    rows: () => Promise.all(Array.from(rows.values(), (row) => readRow(catalog, row))),
+    row: (slot: number, offset: number) => readRow(catalog, plan.at(located.get(slot)!, offset)),
+  };
+  const made = pool.make(order);
+  const result = await unlessAborted(made, signal, giveBack);
+  try {
+    statistics.count(result);
+  } catch (error) {
+    giveBack(result);
+    throw error;
+  }
+  return asCell(work, result, format);
+}
+
+/** The row of a slot, after counting the shards that it takes to know (plan.md, rule 7). */
+async function locate(
+  plan: Plan,
+  catalog: Catalog,
+  slot: SlotPlan,
+  signal: AbortSignal,
+): Promise<Located> {
+  for (;;) {
+    const found = plan.locate(slot);
+    if (!needsIndex(found)) return found;
+    checkAborted(signal);
+    await Promise.all(found.needs.map((shard) => catalog.count(shard)));
+  }
+}
+
+interface RowPlace {
+  readonly shard: number;
+  readonly row: number;
+}
+
+const rowId = ({ shard, row }: RowPlace): string => `${shard}/${row}`;
+
+async function readRow(catalog: Catalog, place: RowPlace): Promise<RowData> {
+  // Memory of its own: it is handed over to the worker.
+  const { key, group, bytes } = await catalog.read(place.shard, place.row);
+  const shard = catalog.list[place.shard]!.name;
+  return { id: rowId(place), shard, key, group, bytes: bytes as Uint8Array<ArrayBuffer> };
+}
+
+function giveBack({ memory, slabs }: CellResult): void {
+  freeSlabs(memory, slabs);
+}
+
+/** The images are views of the worker's memory until the cell is released. */
+function asCell({ plan, last }: CellWork, result: CellResult, format: ImageFormat): Cell {
+  let released = false;
+  const puzzles = result.puzzles.map(({ images, ...puzzle }): Puzzle => ({
+    ...puzzle,
+    images: images.map(({ width, height, at, length }) => {
+      const data = new Uint8Array(result.memory, at, length);
+      return { width, height, format, data };
+    }),
+  }));
+  return {
+    step: plan.step,
+    cell: plan.cell,
+    puzzles,
+    failed: result.failed,
+    last,
+    release() {
+      if (!released) giveBack(result);
+      released = true;
+    },
+  };
+}

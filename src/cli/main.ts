@@ -1,0 +1,62 @@
+#!/usr/bin/env node
+/** The command line: one file a verb. */
+import { Command, CommanderError } from "commander";
+import { asStreamError } from "../errors.ts";
+import { batchCommand } from "./batch.ts";
+import { benchCommand } from "./bench.ts";
+import { digestCommand } from "./digest.ts";
+import { inspectCommand } from "./inspect.ts";
+import { previewCommand } from "./preview.ts";
+import { scoreCommand } from "./score.ts";
+import { serveCommand } from "./serve.ts";
+import { version } from "./version.ts";
+
+const NEEDS = [22, 18] as const;
+
+async function main(): Promise<number> {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major < NEEDS[0] || (major === NEEDS[0] && minor < NEEDS[1])) {
+    process.stderr.write(
+      `ssl-r1 needs Node ${NEEDS.join(".")} or newer, this is ${process.versions.node}\n`,
+    );
+    return 1;
+  }
+  const program = new Command("ssl-r1")
+    .description("Streams self-supervised visual puzzles from plain images to a live trainer")
+    .version(version())
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .showSuggestionAfterError()
+    .showHelpAfterError("(ssl-r1 --help tells more)");
+  for (const command of [
+    serveCommand(),
+    batchCommand(),
+    previewCommand(),
+    digestCommand(),
+    inspectCommand(),
+    scoreCommand(),
+    benchCommand(),
+  ]) {
+    program.addCommand(command.exitOverride().showSuggestionAfterError());
+  }
+  try {
+    await program.parseAsync();
+    return 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // it has printed its message
+    const { code, message, context } = asStreamError(error);
+    const text = process.argv.includes("--json")
+      ? JSON.stringify({ error: { code, message, ...context } })
+      : `error ${code}: ${message}`;
+    process.stderr.write(`${text}\n`);
+    if (code === "INTERNAL" && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+    return code === "BAD_OPTION" ? 2 : 1;
+  }
+}
+
+// A reader that closes the pipe early (head, say) is no failure of ours.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+process.exitCode = await main();

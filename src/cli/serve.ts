@@ -1,0 +1,101 @@
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { pino } from "pino";
+import { createStream, type Stream } from "../loader.ts";
+import type { CellMaker } from "../model.ts";
+import { createServer, type Server } from "../transport/server.ts";
+import { streamOptions, withStreamOptions } from "./stream-options.ts";
+
+interface ServeOptions {
+  readonly listen: string;
+  readonly token?: string;
+  readonly tokenFile?: string;
+  readonly insecure?: boolean;
+  readonly json?: boolean;
+}
+
+/** `ssl-r1 serve SOURCE --listen tcp://127.0.0.1:7531`: answers clients until SIGTERM or SIGINT. */
+export function serveCommand(): Command {
+  return withStreamOptions(new Command("serve"))
+    .description("serve batches on a socket until it is told to end")
+    .option("--listen <address>", "tcp://host:port or unix:///path", "tcp://127.0.0.1:7531")
+    .option("--token <text>", "what clients must present; better in SSL_R1_TOKEN or a file")
+    .option("--token-file <file>", "file that holds the token")
+    .option("--insecure", "allow an address beyond loopback without encryption")
+    .option("--json", "one line of JSON when ready; the log as JSON on standard error")
+    .action(async (source: string | undefined, options: ServeOptions) => {
+      const log = pino({ base: null }, pino.destination({ dest: 2, sync: true }));
+      const warn = (message: string): void => {
+        if (options.json) log.warn(message);
+        else process.stderr.write(`${message}\n`);
+      };
+      await using stream = await createStream(streamOptions(source, { ...options }));
+      const followed = follow(stream);
+      const token = tokenOf(options);
+      await using server = await createServer(followed.maker, {
+        listen: options.listen,
+        ...(token !== undefined && { token }),
+        ...(options.insecure && { insecure: true }),
+        onError: (error) => warn(`error ${error.code}: ${error.message}`),
+      });
+      const { fingerprint, batch, partitions, entries, shards, samples } = stream.info();
+      for (const warning of stream.statistics.warnings) warn(`warning: ${warning}`);
+      process.stdout.write(
+        options.json
+          ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, pid: process.pid })}\n`
+          : `listening on ${server.address}\n${samples} images in ${shards} shards; batches of ${batch}; ${entries.map(({ name }) => name).join(", ")}\nfingerprint ${fingerprint}\n`,
+      );
+      const progress = process.stderr.isTTY && !options.json;
+      const timer = progress ? setInterval(() => show(stream, server, followed), 500) : undefined;
+      await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+      clearInterval(timer);
+      if (progress) process.stderr.write("\n");
+    });
+}
+
+interface Followed {
+  readonly maker: CellMaker;
+  /** Highest step that was asked for. */
+  step: number;
+  puzzles: number;
+  at: number;
+}
+
+/** The stream, with an eye on what is asked of it. */
+function follow(stream: Stream): Followed {
+  const followed: Followed = {
+    step: -1,
+    puzzles: 0,
+    at: performance.now(),
+    maker: {
+      info: stream.info,
+      async *cells(requests, options) {
+        for await (const cell of stream.cells(requests, options)) {
+          followed.step = Math.max(followed.step, cell.step);
+          yield cell;
+        }
+      },
+    },
+  };
+  return followed;
+}
+
+function show(stream: Stream, server: Server, followed: Followed): void {
+  const now = performance.now();
+  const sum = (counts: { readonly [name: string]: number }): number =>
+    Object.values(counts).reduce((all, count) => all + count, 0);
+  const puzzles = sum(stream.statistics.puzzles());
+  const rate = ((puzzles - followed.puzzles) / (now - followed.at)) * 1000;
+  followed.puzzles = puzzles;
+  followed.at = now;
+  process.stderr.write(
+    `\r\u001b[K${rate.toFixed(0)} puzzles/s  step ${followed.step < 0 ? "-" : followed.step}  ${server.clients.length} clients  ${sum(stream.statistics.skipped())} skipped`,
+  );
+}
+
+function tokenOf({ token, tokenFile }: ServeOptions): string | undefined {
+  if (token !== undefined) return token;
+  if (tokenFile !== undefined) return readFileSync(tokenFile, "utf8").trim();
+  return process.env["SSL_R1_TOKEN"] || undefined;
+}

@@ -1,0 +1,121 @@
+import { resolveEntries } from "./entries.ts";
+import { StreamError } from "./errors.ts";
+import { fingerprint, STREAM_VERSION } from "./fingerprint.ts";
+import type { Json, StreamInfo } from "./model.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { defaultPartitions } from "./plan/cells.ts";
+import { checkPlan, unevenRatio } from "./plan/check.ts";
+import { defaultDeal } from "./plan/deal.ts";
+import { createPlan, type Plan } from "./plan/plan.ts";
+import { mostSubstitutes } from "./plan/substitutes.ts";
+import type { Catalog } from "./sources/catalog.ts";
+import { resolveTemplates } from "./tasks/prompt.ts";
+import { tasks } from "./tasks/registry.ts";
+import type { Statistics } from "./statistics.ts";
+import type { WorkerSettings } from "./workers/messages.ts";
+
+/** All that options and catalog decide before the first image is read. */
+export interface Setup {
+  readonly plan: Plan;
+  readonly settings: WorkerSettings;
+  /** What stays the same while the stream runs. */
+  readonly info: Omit<StreamInfo, "samples" | "counted" | "steps" | "skipped">;
+}
+
+/** BAD_OPTION, SOURCE_EMPTY. */
+export function setUp(options: ResolvedOptions, catalog: Catalog): Setup {
+  const { seed, batch, order, window, passes, factor, minPixels, maxPixels, fit } = options;
+  const { maxInputPixels, groupField } = options;
+  const mix = resolveEntries(options);
+  const { templates, suffix } = resolveTemplates(tasks, options.templates);
+  const partitions = options.partitions ?? defaultPartitions(batch);
+  const deal = options.deal ?? defaultDeal(catalog.shards, partitions);
+  const spec = { seed, batch, partitions, entries: mix, deal, window, order, passes };
+  const plan = createPlan(spec, catalog);
+  const sizes = { factor, minPixels, maxPixels, fit };
+  const entries = mix.map(({ name, task, options: own }) => {
+    const template = templates[task];
+    if (template === undefined) throw new StreamError("INTERNAL", `no template for ${task}`);
+    return { name, task, options: own, template };
+  });
+  const identity = fingerprint({
+    plan: {
+      seed,
+      batch,
+      partitions,
+      deal,
+      window,
+      order,
+      passes: passes ?? null,
+      cells: plan.cellsPerPartition,
+    },
+    entries: entries.map((entry, at) => ({
+      ...entry,
+      options: entry.options as Json,
+      weight: mix[at]!.weight,
+    })),
+    suffix,
+    sizes,
+    images: {
+      decoder: "libjpeg-turbo fast DCT, sharp",
+      rule: "first image member",
+      maxInputPixels,
+      groupField,
+    },
+    shards: catalog.fingerprintParts().map((part) => ({ ...part })),
+  });
+  return {
+    plan,
+    settings: {
+      seed,
+      entries,
+      sizes,
+      suffix,
+      substitutes: passes === undefined ? mostSubstitutes : 0,
+      maxInputPixels,
+    },
+    info: {
+      version: STREAM_VERSION,
+      fingerprint: identity,
+      seed,
+      batch,
+      partitions,
+      entries: mix.map((entry) => ({
+        ...entry,
+        options: entry.options as StreamInfo["entries"][number]["options"],
+      })),
+      shards: catalog.shards,
+    },
+  };
+}
+
+/** Counts every shard and looks at the partitions: better an error now than in the middle of the run. */
+export async function countAll(
+  plan: Plan,
+  catalog: Catalog,
+  statistics: Statistics,
+): Promise<void> {
+  await Promise.all(catalog.list.map((_, shard) => catalog.count(shard)));
+  if (samplesOf(catalog).samples === 0)
+    throw new StreamError(
+      "SOURCE_EMPTY",
+      `${catalog.address}: no image in ${catalog.shards} shards`,
+    );
+  const check = checkPlan(plan.spec, catalog);
+  if ("needs" in check || check.ratio <= unevenRatio) return;
+  statistics.warn(
+    `partitions hold ${Math.min(...check.rows)} to ${Math.max(...check.rows)} images: those of the smallest come ${check.ratio.toFixed(2)} times as often`,
+  );
+}
+
+/** Images counted so far, and whether that is all of them. */
+export function samplesOf(catalog: Catalog): { samples: number; counted: boolean } {
+  let samples = 0;
+  let counted = true;
+  for (let shard = 0; shard < catalog.shards; shard++) {
+    const rows = catalog.rows(shard);
+    if (rows === undefined) counted = false;
+    else samples += rows;
+  }
+  return { samples, counted };
+}

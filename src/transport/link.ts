@@ -1,0 +1,154 @@
+import { connect, type Socket } from "node:net";
+import { asStreamError, StreamError } from "../errors.ts";
+import type { ImageFormat, StreamInfo } from "../model.ts";
+import { parseAddress } from "./address.ts";
+import { createReader, MAX_FRAME_BYTES, PREFIX_BYTES, type Frame } from "./frame.ts";
+import {
+  packMessage,
+  PROTOCOL_VERSION,
+  readServerMessage,
+  type ClientMessage,
+  type ServerMessage,
+} from "./messages.ts";
+
+/** One connection of a client, from hello to the end. */
+export interface Link {
+  readonly info: StreamInfo;
+  /** Does nothing once the connection is gone: whoever waits for an answer is told by `lost`. */
+  send(message: ClientMessage): void;
+  /** Answers to this id go to the sink until it is removed. `bytes` is the length of the frame. */
+  attach(id: number, sink: Sink): void;
+  detach(id: number): void;
+  close(): void;
+}
+
+export interface Sink {
+  message(message: Answer, bytes: number): void;
+  /** No more messages will come. */
+  lost(error: StreamError): void;
+}
+
+export type Answer =
+  | Extract<ServerMessage, { readonly id: number }>
+  | (Extract<ServerMessage, { kind: "error" }> & { readonly id: number });
+
+export interface LinkOptions {
+  readonly address: string;
+  readonly token?: string | undefined;
+  readonly format: ImageFormat;
+  readonly name: string;
+  readonly fingerprint?: string | undefined;
+  /** Milliseconds to the welcome. */
+  readonly timeout: number;
+}
+
+/** Throws CONNECTION_LOST where nobody answers, else what the server refused the hello with. */
+export function openLink(options: LinkOptions): Promise<Link> {
+  const { token, format, name, fingerprint } = options;
+  const address = parseAddress(options.address);
+  const sinks = new Map<number, Sink>();
+  const reader = createReader(MAX_FRAME_BYTES);
+
+  return new Promise((resolve, reject) => {
+    let gone: StreamError | undefined;
+    let welcomed = false;
+
+    const lose = (error: StreamError): void => {
+      if (gone !== undefined) return;
+      gone = error;
+      clearTimeout(timer);
+      socket.destroy();
+      reject(error);
+      for (const sink of sinks.values()) sink.lost(error);
+      sinks.clear();
+    };
+    const lost = (reason: string): void =>
+      lose(new StreamError("CONNECTION_LOST", `${options.address}: ${reason}`));
+    const timer = setTimeout(
+      () => lost(`no welcome within ${options.timeout} ms`),
+      options.timeout,
+    );
+
+    const link = (info: StreamInfo): Link => ({
+      info,
+      send(message) {
+        if (gone === undefined) socket.write(packMessage(message));
+      },
+      attach(id, sink) {
+        if (gone === undefined) sinks.set(id, sink);
+        else sink.lost(gone);
+      },
+      detach(id) {
+        sinks.delete(id);
+      },
+      close() {
+        lose(new StreamError("CLOSED", `the connection to ${options.address} has been closed`));
+      },
+    });
+
+    const handle = (frame: Frame): void => {
+      const message = readServerMessage(frame);
+      if (message.kind === "error" && message.id === undefined) {
+        // The server goes away on purpose: for a client that is a lost connection like any other.
+        return message.code === "CLOSED"
+          ? lost(message.message)
+          : lose(new StreamError(message.code, message.message));
+      }
+      if (message.kind === "welcome") {
+        if (welcomed) throw new StreamError("PROTOCOL", "a second welcome");
+        if (message.protocol !== PROTOCOL_VERSION)
+          throw new StreamError(
+            "PROTOCOL",
+            `the server speaks protocol ${message.protocol}, this client ${PROTOCOL_VERSION}`,
+          );
+        welcomed = true;
+        clearTimeout(timer);
+        return resolve(link(message.info));
+      }
+      if (!welcomed)
+        throw new StreamError("PROTOCOL", `the server answered hello with ${message.kind}`);
+      // Frames of a request that was cancelled may still have been under way.
+      sinks
+        .get(message.id ?? 0)
+        ?.message(message as Answer, PREFIX_BYTES + frame.meta.length + frame.body.length);
+    };
+
+    const filled = (bytes: number): void => {
+      try {
+        const frame = reader.filled(bytes);
+        if (frame !== undefined) handle(frame);
+      } catch (thrown) {
+        lose(asStreamError(thrown));
+      }
+    };
+
+    // The socket reads each part of a frame straight into its place: images are copied once, by the kernel.
+    const onread = {
+      buffer: () => reader.space(),
+      callback: (bytes: number) => {
+        if (gone === undefined) filled(bytes);
+        return true;
+      },
+    };
+    const socket: Socket =
+      address.kind === "unix"
+        ? connect({ path: address.path, onread })
+        : connect({
+            host: address.host,
+            port: address.port,
+            onread,
+            noDelay: true,
+            keepAlive: true,
+            keepAliveInitialDelay: 30_000,
+          });
+    socket.on("error", (error) => lost(error.message));
+    socket.on("close", () => lost("the server closed the connection"));
+    const given = {
+      ...(token === undefined ? {} : { token }),
+      ...(fingerprint === undefined ? {} : { fingerprint }),
+    };
+    socket.write(
+      packMessage({ kind: "hello", protocol: PROTOCOL_VERSION, format, client: name, ...given }),
+    );
+  });
+}
