@@ -11,13 +11,7 @@ import type { Point } from "../src/tasks/correspondence/motion.ts";
 import { inpainting } from "../src/tasks/inpainting/inpainting.ts";
 import { ordering } from "../src/tasks/ordering/ordering.ts";
 import { presets, type Preset, type Task } from "../src/tasks/task.ts";
-import {
-  ascending,
-  blockPhase,
-  numbersOf,
-  rightPart,
-  smallest,
-} from "../test/tasks/attackers-places.ts";
+import { ascending, numbersOf, rightPart, smallest } from "../test/tasks/attackers-places.ts";
 import { createHarness, samplePhotos, type Outcome, type Photo } from "../test/tasks/harness.ts";
 
 const count = Number(process.argv[2] ?? 300);
@@ -254,10 +248,6 @@ async function attackOrdering(level: string, preset: Preset): Promise<void> {
       ascending(
         images.map((patch) => colour(patch, undefined, 2)).map(([r = 0, , b = 0]) => r - b),
       ).map((k) => k + 1),
-    );
-    add(
-      "JPEG phase",
-      ascending(images.map(blockPhase)).map((k) => k + 1),
     );
   }
   const n = Number(level[0]) ** 2;

@@ -2,16 +2,12 @@
  * Programs that try to solve the puzzles without understanding the photo. Leak attackers see what a puzzle must not give away and have to stay at
  * chance; content attackers (bench/attackers-places.ts) see what it is about and are only reported.
  */
-import { createRequire } from "node:module";
+import { encodeJpeg, jpegBound } from "../../src/images/jpeg.ts";
 import type { Box } from "../../src/images/picture.ts";
 import { overlap } from "../../src/tasks/inpainting/places.ts";
 import type { Point } from "../../src/tasks/correspondence/motion.ts";
+import { blockiness, meanColour, sharpness } from "./attackers.ts";
 import type { Photo } from "./harness.ts";
-
-// CommonJS whose exports Node can't see without running it.
-const { FORMAT_RGB, SAMP_444, compressSync } = createRequire(import.meta.url)(
-  "@julusian/jpeg-turbo",
-) as typeof import("@julusian/jpeg-turbo");
 
 /** Index of the largest value; the first of several. */
 export function largest(values: readonly number[]): number {
@@ -29,39 +25,6 @@ export function ascending(values: readonly number[]): readonly number[] {
     .toSorted((one, other) => (values[one] as number) - (values[other] as number));
 }
 
-/** Mean absolute difference between pixels `step` columns apart whose left one's column is accepted. */
-function roughness(image: Photo, accepts: (x: number) => boolean = () => true): number {
-  const { data, width, height } = image;
-  let sum = 0;
-  let count = 0;
-  for (let x = 0; x + 1 < width; x++) {
-    if (!accepts(x)) continue;
-    for (let y = 0; y < height; y++) {
-      const at = (y * width + x) * 3 + 1;
-      sum += Math.abs((data[at] as number) - (data[at + 3] as number));
-      count++;
-    }
-  }
-  return count === 0 ? 0 : sum / count;
-}
-
-/** How much rougher the roughest of the eight column phases is than all: JPEG's blocks show there. */
-export function blockiness(image: Photo): number {
-  const phases = Array.from({ length: 8 }, (_, phase) => roughness(image, (x) => x % 8 === phase));
-  return Math.max(...phases) - roughness(image);
-}
-
-/** The phase (0 .. 7) of the roughest columns. */
-export function blockPhase(image: Photo): number {
-  return largest(Array.from({ length: 8 }, (_, phase) => roughness(image, (x) => x % 8 === phase)));
-}
-
-export function mean(image: Photo, channel: number): number {
-  let sum = 0;
-  for (let at = channel; at < image.data.length; at += 3) sum += image.data[at] as number;
-  return (sum * 3) / image.data.length;
-}
-
 function grays(image: Photo): number {
   let count = 0;
   for (let at = 0; at < image.data.length; at += 3) {
@@ -70,15 +33,8 @@ function grays(image: Photo): number {
   return count;
 }
 
-function jpegBytes(image: Photo): number {
-  const { width, height, data } = image;
-  return compressSync(Buffer.from(data), {
-    format: FORMAT_RGB,
-    width,
-    height,
-    quality: 95,
-    subsampling: SAMP_444,
-  }).length;
+function jpegBytes({ width, height, data }: Photo): number {
+  return encodeJpeg(data, { at: 0, width, height }, new Uint8Array(jpegBound(width, height)));
 }
 
 /** A value for each candidate; the attacker picks the largest or the smallest. */
@@ -102,11 +58,11 @@ const overlaps = (box: Box, boxes: readonly Box[]): number[] =>
 export const candidateFeatures: { readonly [name: string]: Feature } = {
   pixels: ofImage((image) => image.width * image.height),
   "jpeg bytes": ofImage(jpegBytes),
-  sharpness: ofImage((image) => roughness(image)),
-  blockiness: ofImage(blockiness),
+  sharpness: ofImage((image) => sharpness(image)),
+  blockiness: ofImage((image) => blockiness(image, "all", [8])),
   fill: ofImage(grays),
-  brightness: ofImage((image) => mean(image, 1)),
-  redness: ofImage((image) => mean(image, 0) - mean(image, 2)),
+  brightness: ofImage((image) => meanColour(image)[1]),
+  redness: ofImage((image) => meanColour(image)[0] - meanColour(image)[2]),
   left: ofBox((box) => box.x),
   top: ofBox((box) => box.y),
   "overlap in all": ofBox((box, boxes) =>

@@ -14,7 +14,7 @@ import {
   smallest,
   type Feature,
 } from "./attackers-places.ts";
-import { attackChoice } from "./attackers.ts";
+import { attackChoice, smallPhotos } from "./attackers.ts";
 import {
   createHarness,
   paintedPhoto,
@@ -341,7 +341,7 @@ describe("make", () => {
 
 describe("leaks", () => {
   const COUNT = 4_200;
-  const photos = Array.from({ length: 12 }, (_, k) => syntheticPhoto(100 + k, 240, 210));
+  const photos = smallPhotos();
   const cases = [
     { preset: "robust", level: "50" },
     { preset: "robust", level: "25" },
