@@ -1,0 +1,79 @@
+/** Random streams, and the small things that every test of the plan needs. */
+import fc from "fast-check";
+import type { MixEntry } from "../../src/plan/cycle.ts";
+import type { Counts } from "../../src/plan/deal.ts";
+import { needsIndex, type Plan, type PlanSpec, type SlotPlan } from "../../src/plan/plan.ts";
+import type { Located, NeedsIndex } from "../../src/plan/rows.ts";
+
+const names = [
+  "rotation",
+  "similarity",
+  "inpainting",
+  "ordering",
+  "ordering-2x2",
+  "correspondence",
+];
+
+/** Up to six entries; weights from all equal to wildly different. */
+export const mixes: fc.Arbitrary<MixEntry[]> = fc
+  .tuple(
+    fc.shuffledSubarray(names, { minLength: 1 }),
+    fc.constantFrom(1, 3, 150),
+    fc.array(fc.nat(), { minLength: 6, maxLength: 6 }),
+  )
+  .map(([chosen, heaviest, draws]) =>
+    chosen.map((name, at) => ({ name, weight: (draws[at]! % heaviest) + 1 })),
+  );
+
+export const equalMixes: fc.Arbitrary<MixEntry[]> = fc
+  .tuple(fc.shuffledSubarray(names, { minLength: 1 }), fc.integer({ min: 1, max: 9 }))
+  .map(([chosen, weight]) => chosen.map((name) => ({ name, weight })));
+
+export interface Stream {
+  readonly spec: PlanSpec;
+  /** Rows of each shard. */
+  readonly rows: readonly number[];
+}
+
+/** Small shards, many of them empty or tiny beside one large; every partition holds at least 4 rows. */
+export const streams: fc.Arbitrary<Stream> = fc
+  .record({
+    seed: fc.maxSafeNat(),
+    partitions: fc.integer({ min: 1, max: 8 }),
+    perPartition: fc.integer({ min: 1, max: 24 }),
+    entries: mixes,
+    deal: fc.constantFrom("rows" as const, "shards" as const),
+    order: fc.constantFrom("independent" as const, "shared" as const),
+    window: fc.constantFrom(1, 100, 512, 4096),
+    small: fc.array(fc.oneof(fc.constant(0), fc.nat(40)), { maxLength: 20 }),
+    large: fc.nat(400),
+  })
+  .map(({ partitions, perPartition, small, large, ...rest }) => ({
+    spec: { ...rest, partitions, batch: partitions * perPartition },
+    // 4 C rows in each of C shards feed every partition, whole or split.
+    rows: [
+      ...small,
+      large,
+      ...Array.from({ length: small.length + 1 + 2 * partitions }, () => 4 * partitions),
+    ],
+  }));
+
+export function counted(rows: readonly number[]): Counts {
+  return { shards: rows.length, rows: (shard) => rows[shard] };
+}
+
+export function located(answer: Located | NeedsIndex): Located {
+  if (needsIndex(answer)) throw new Error(`shards ${answer.needs.join(", ")} are not counted`);
+  return answer;
+}
+
+/** A slot that has this position, as far as locating it goes. */
+export function slotAt(partition: number, entry: number, position: number): SlotPlan {
+  return { step: 0, slot: 0, index: 0, partition, entry, position };
+}
+
+export function totalOf(plan: Plan, partition: number): number {
+  const rows = plan.rows(partition);
+  if (typeof rows !== "number") throw new Error("not counted");
+  return rows;
+}
