@@ -11,18 +11,21 @@ export function createMemory(): WebAssembly.Memory {
   return new WebAssembly.Memory({ initial: 16, maximum: MAXIMUM_PAGES, shared: true });
 }
 
+/** To the next multiple of 16. Not by & ~15, which turns numbers beyond 2^31 negative. */
+const aligned = (bytes: number): number => Math.ceil(bytes / 16) * 16;
+
 /** A stack allocator over [start, limit) of the memory; two arenas of one memory must have disjoint ranges. */
 export function createArena(
   memory: WebAssembly.Memory,
   start: number,
   limit: number = MAXIMUM_PAGES * PAGE,
 ): Arena {
-  let top = (start + 15) & ~15;
+  let top = aligned(start);
   return {
     memory,
     alloc(bytes) {
       const at = top;
-      top = (at + bytes + SPARE + 15) & ~15;
+      top = aligned(at + bytes + SPARE);
       if (top > limit) {
         top = at;
         throw new RangeError(

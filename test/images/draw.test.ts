@@ -536,6 +536,7 @@ test("arguments that do not fit are refused before anything is written", () => {
   refuses(() => draw.turn(one, one, 1));
   refuses(() => draw.turn(one, one, 0));
   refuses(() => draw.warp(one, one, [1, 0, Infinity, 0, 1, 0], [0, 0, 0]));
+  refuses(() => draw.warp({ ...one, width: 40_000 }, one, [1, 0, 0, 0, 1, 0], [0, 0, 0]));
   refuses(() => draw.marker(one, 0, 0, 10, [0, 0, 0]));
   refuses(() => draw.difference(one, arena.picture(10, 20)));
   arena.release(mark);
