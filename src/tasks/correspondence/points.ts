@@ -3,10 +3,10 @@ import type { Random } from "../../random/random.ts";
 import { apply, type Point } from "./motion.ts";
 
 /** Pixels from a point to the nearest border, in both views: the marker's radius of 11 and 3 of the photo around it. */
-export const MARGIN = 14;
+const MARGIN = 14;
 /** Pixels between two points of image 1 (paper, section 3.2.1), and of image 2, which may be smaller. */
-export const APART = 40;
-export const APART_MAPPED = 32;
+const APART = 40;
+const APART_MAPPED = 32;
 
 const DARTS = 300;
 
