@@ -48,7 +48,8 @@ class Image:
         if self.format == "raw":
             return PIL.Image.frombytes("RGB", (self.width, self.height), self.data)
         with PIL.Image.open(io.BytesIO(self.data)) as image:
-            return image.convert("RGB")
+            decoded: PIL.Image.Image = image.convert("RGB")
+            return decoded
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
         data = pickle.PickleBuffer(self.data) if operator.index(protocol) >= 5 else bytearray(self.data)

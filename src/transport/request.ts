@@ -63,9 +63,8 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
       for (; step < next; step++)
         void outlet.write([packMessage({ kind: "end", id: asked.id, step })]);
     };
-    const cells = maker
-      .cells(requests(first, steps, asked.slots), { format, signal: abort.signal })
-      [Symbol.asyncIterator]();
+    const made = maker.cells(requests(first, steps, asked.slots), { format, signal: abort.signal });
+    const cells = made[Symbol.asyncIterator]();
     try {
       while (await ready()) {
         const next = await cells.next();
