@@ -58,9 +58,10 @@ export function createFolderSource(path: string, { order, listing, address = pat
         },
       ];
     },
-    async open(_shard, signal) {
+    async open(shard, signal) {
       checkAbort(address, signal);
       const found = await list();
+      if (shard !== 0) throw new StreamError("INTERNAL", `${address}: shard ${shard} of 1`);
       return folderShard(path, found, order?.(found.count));
     },
   };
@@ -70,7 +71,7 @@ function folderShard(path: string, listing: Listing, order: Uint32Array | undefi
   let open = true;
   return {
     rows: listing.count,
-    notes: listing,
+    notes: { problems: listing.problems, skipped: listing.skipped },
     async read(row, allocate = (bytes) => new Uint8Array(bytes)) {
       if (!open) throw closed(FOLDER);
       checkRow(FOLDER, row, listing.count);

@@ -1,0 +1,120 @@
+import { describe, expect, test } from "vitest";
+import type { Row, Source } from "../../src/sources/source.ts";
+
+export interface ExpectedRow {
+  readonly key: string;
+  readonly group: string;
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface SourceCase {
+  readonly source: Source;
+  /** Rows of each shard, in order. At least one shard and three rows in the first. */
+  readonly shards: readonly (readonly ExpectedRow[])[];
+  /** Open descriptors on the source's files, where that can be seen. */
+  readonly handles?: () => number;
+}
+
+/** What every source promises. `make` is called in each test and may use its hooks. */
+export function sourceContract(what: string, make: () => SourceCase | Promise<SourceCase>): void {
+  describe(`${what}: a source`, () => {
+    test("lists its shards: relative logical names, all different, whole sizes, the same each time", async () => {
+      const { source, shards } = await make();
+      const list = await source.list();
+      expect(list).toHaveLength(shards.length);
+      expect(await source.list()).toEqual(list);
+      expect(new Set(list.map(({ name }) => name)).size).toBe(list.length);
+      for (const { name, size, hash } of list) {
+        expect(name).not.toMatch(/^\/|\\|(^|\/)\.\.?(\/|$)/);
+        expect(name).not.toBe("");
+        expect(Number.isSafeInteger(size) && size >= 0).toBe(true);
+        expect(["undefined", "string"]).toContain(typeof hash);
+      }
+    });
+
+    test("opens without being listed first", async () => {
+      const { source, shards } = await make();
+      const shard = await source.open(0);
+      expect(shard.rows).toBe(shards[0]?.length);
+      await shard.close();
+    });
+
+    test("reads every row of every shard", async () => {
+      const { source, shards } = await make();
+      for (const [number, rows] of shards.entries()) {
+        const shard = await source.open(number);
+        expect(shard.rows).toBe(rows.length);
+        const found: Row[] = [];
+        for (let row = 0; row < shard.rows; row++) found.push(await shard.read(row));
+        expect(found).toEqual(rows);
+        await shard.close();
+      }
+    });
+
+    test("gives the same rows backwards, at once, and from two handles", async () => {
+      const { source, shards } = await make();
+      const [one, other] = await Promise.all([source.open(0), source.open(0)]);
+      const numbers = (shards[0] ?? []).map((_, row) => row).toReversed();
+      const rows = await Promise.all(numbers.flatMap((row) => [one.read(row), other.read(row)]));
+      expect(rows).toEqual(numbers.flatMap((row) => [shards[0]?.[row], shards[0]?.[row]]));
+      await one.close();
+      expect(await other.read(0)).toEqual(shards[0]?.[0]);
+      await other.close();
+    });
+
+    test("puts the image where it is told: a view, shared memory", async () => {
+      const { source, shards } = await make();
+      const shard = await source.open(0);
+      for (const memory of [new ArrayBuffer(1 << 20), new SharedArrayBuffer(1 << 20)]) {
+        const all = new Uint8Array(memory).fill(0xaa);
+        let asked = 0;
+        const { bytes } = await shard.read(1, (length) => {
+          asked = length;
+          return all.subarray(7, 7 + length);
+        });
+        const expected = shards[0]?.[1]?.bytes ?? new Uint8Array(0);
+        expect(bytes.buffer).toBe(memory);
+        expect([asked, bytes.byteOffset, bytes.length]).toEqual([expected.length, 7, expected.length]);
+        expect(Buffer.compare(Buffer.from(bytes), expected)).toBe(0);
+        expect([all[6], all[7 + asked]]).toEqual([0xaa, 0xaa]);
+      }
+      await shard.close();
+    });
+
+    test("gives memory of its own each time", async () => {
+      const { source } = await make();
+      const shard = await source.open(0);
+      const [one, other] = [await shard.read(0), await shard.read(0)];
+      expect(one.bytes.buffer).not.toBe(other.bytes.buffer);
+      expect(one.bytes.byteLength).toBe(one.bytes.buffer.byteLength);
+      await shard.close();
+    });
+
+    test("rejects rows that do not exist, and reads after close", async () => {
+      const { source, handles } = await make();
+      const shard = await source.open(0);
+      for (const row of [-1, shard.rows, 0.5, Number.NaN]) await expect(shard.read(row)).rejects.toMatchObject({ code: "INTERNAL" });
+      await shard.close();
+      await shard.close();
+      await expect(shard.read(0)).rejects.toMatchObject({ code: "CLOSED" });
+      if (handles) expect(handles()).toBe(0);
+    });
+
+    test("rejects shards that do not exist", async () => {
+      const { source, shards } = await make();
+      for (const number of [-1, shards.length, 0.5]) await expect(source.open(number)).rejects.toMatchObject({ code: "INTERNAL" });
+    });
+
+    test("rejects with ABORTED once given up, and works for the next", async () => {
+      const { source, shards, handles } = await make();
+      const signal = AbortSignal.abort();
+      await expect(source.list(signal)).rejects.toMatchObject({ code: "ABORTED" });
+      await expect(source.open(0, signal)).rejects.toMatchObject({ code: "ABORTED" });
+      if (handles) expect(handles()).toBe(0);
+      const shard = await source.open(0);
+      expect(await shard.read(0)).toEqual(shards[0]?.[0]);
+      await shard.close();
+    });
+  });
+}
