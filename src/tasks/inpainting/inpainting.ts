@@ -41,8 +41,7 @@ async function make(context: MakeContext, options: InpaintingOptions): Promise<M
     Math.max(LEAST_CELLS, Math.ceil(minPixels / (factor * factor))),
     options,
   );
-  if (possible.length === 0)
-    return { unusable: `${width} x ${height} pixels are too small to hide a part` };
+  if (possible.length === 0) return { unusable: "too small to hide a part" };
   const image = context.show(width, height);
   place(context, photo, image);
 
