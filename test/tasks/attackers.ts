@@ -1,4 +1,4 @@
-import type { Photo } from "./harness.ts";
+import { cutPhoto, samplePhotos, type Photo } from "./harness.ts";
 
 /** What an attacker got, on puzzles that it was not trained on, and the most that guessing gets in 99 of 100 runs. */
 export interface Verdict {
@@ -172,39 +172,121 @@ export function deviation({ data }: Photo): number {
   return Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
 }
 
-/** log2 of the mean squared Laplacian of the green channel. */
-export function sharpness({ width, height, data }: Photo): number {
-  let sum = 0;
-  for (let y = 1; y < height - 1; y++) {
-    for (let x = 1; x < width - 1; x++) {
-      const at = (y * width + x) * 3 + 1;
-      const value =
-        4 * data[at]! -
-        data[at - 3]! -
-        data[at + 3]! -
-        data[at - width * 3]! -
-        data[at + width * 3]!;
-      sum += value * value;
-    }
-  }
-  return Math.log2(1 + sum / ((width - 2) * (height - 2)));
+/** The whole square, or its inscribed disc, which every turn shows alike. */
+export type Region = "all" | "disc";
+
+/** The columns of row y within the region, `margin` pixels away from the border. */
+function span(
+  { width, height }: Photo,
+  region: Region,
+  y: number,
+  margin: number,
+): readonly [from: number, to: number] {
+  if (region === "all")
+    return y < margin || y >= height - margin ? [0, 0] : [margin, width - margin];
+  const radius = Math.min(width, height) / 2 - 2;
+  const reach = radius * radius - (y + 0.5 - height / 2) ** 2;
+  if (reach <= 0) return [0, 0];
+  const half = Math.sqrt(reach);
+  return [Math.ceil(width / 2 - half - 0.5), Math.floor(width / 2 + half - 0.5) + 1];
 }
 
-/** log2 of how much stronger the steps across columns (rows) are at the strongest of the 8 phases than on average: 0 without JPEG blocks. */
-export function blockiness({ width, height, data }: Photo, direction: "columns" | "rows"): number {
-  const phases = new Float64Array(8);
-  const counts = new Float64Array(8);
-  const back = direction === "columns" ? 3 : width * 3;
-  // Every step once, so that a quarter turn changes nothing but the order.
-  for (let y = direction === "rows" ? 1 : 0; y < height; y++) {
-    for (let x = direction === "columns" ? 1 : 0; x < width; x++) {
+/**
+ * log2 of the mean squared Laplacian of the green channel, with nine points: the one with five answers more to slanted edges than to upright ones
+ * and so would measure what a photo shows rather than how sharp it is.
+ */
+export function sharpness(photo: Photo, region: Region = "all"): number {
+  const { width, height, data } = photo;
+  const row = width * 3;
+  let sum = 0;
+  let count = 0;
+  for (let y = 0; y < height; y++) {
+    const [from, to] = span(photo, region, y, 1);
+    for (let at = (y * width + from) * 3 + 1; at < (y * width + to) * 3; at += 3) {
+      const sides = data[at - 3]! + data[at + 3]! + data[at - row]! + data[at + row]!;
+      const corners =
+        data[at - row - 3]! + data[at - row + 3]! + data[at + row - 3]! + data[at + row + 3]!;
+      const value = (20 * data[at]! - 4 * sides - corners) / 6;
+      sum += value * value;
+    }
+    count += to - from;
+  }
+  return Math.log2(1 + sum / count);
+}
+
+/**
+ * log2 of how much stronger the steps between neighbours, across columns and across rows, are at the strongest phase of a period of pixels than on
+ * average. JPEG's blocks have period 8; a warp of 3 source pixels to 2 makes it 16 / 3.
+ */
+export function blockiness(photo: Photo, region: Region, periods: readonly number[]): number {
+  const { width, height, data } = photo;
+  const row = width * 3;
+  const columns = new Float64Array(width);
+  const columnCounts = new Float64Array(width);
+  const rows = new Float64Array(height);
+  const rowCounts = new Float64Array(height);
+  for (let y = 0; y < height; y++) {
+    const [from, to] = span(photo, region, y, 0);
+    for (let x = from; x < to; x++) {
       const at = (y * width + x) * 3 + 1;
-      const phase = (direction === "columns" ? x : y) % 8;
-      phases[phase]! += Math.abs(data[at]! - data[at - back]!);
-      counts[phase]!++;
+      if (x > 0) {
+        columns[x]! += Math.abs(data[at]! - data[at - 3]!);
+        columnCounts[x]!++;
+      }
+      if (y > 0) {
+        rows[y]! += Math.abs(data[at]! - data[at - row]!);
+        rowCounts[y]!++;
+      }
     }
   }
-  const means = phases.map((sum, phase) => sum / Math.max(1, counts[phase]!));
-  const mean = means.reduce((sum, value) => sum + value, 0) / 8;
-  return Math.log2((1 + Math.max(...means)) / (1 + mean));
+  const fold = (sums: Float64Array, counts: Float64Array, period: number): number => {
+    const phases = new Float64Array(16);
+    const phaseCounts = new Float64Array(16);
+    for (let i = 0; i < sums.length; i++) {
+      const phase = Math.floor(((i % period) / period) * 16);
+      phases[phase]! += sums[i]!;
+      phaseCounts[phase]! += counts[i]!;
+    }
+    const used = phases
+      .map((sum, phase) => sum / phaseCounts[phase]!)
+      .filter((_, phase) => phaseCounts[phase]! > 0);
+    return Math.log2(
+      (1 + Math.max(...used)) / (1 + used.reduce((sum, value) => sum + value, 0) / used.length),
+    );
+  };
+  return periods.reduce(
+    (sum, period) => sum + fold(columns, columnCounts, period) + fold(rows, rowCounts, period),
+    0,
+  );
+}
+
+/** One line of the table: who attacks, and how well. */
+export interface Attack {
+  readonly by: string;
+  readonly verdict: Verdict;
+}
+
+/** What one task at one level gives away. */
+export interface Report {
+  /** Must be at chance. */
+  readonly leaks: readonly Attack[];
+  /** What the puzzle is about: reported, not asserted. */
+  readonly content: readonly Attack[];
+}
+
+/** A task at one level and preset under attack; `run` makes `count` puzzles. */
+export interface Siege {
+  readonly name: string;
+  run(count: number): Promise<Report>;
+}
+
+/** Small cuts of the sample photos, one a photograph, with their own pixels and JPEG blocks: cheap to make thousands of puzzles from. */
+export function smallPhotos(): readonly Photo[] {
+  const photos = samplePhotos().filter(
+    (photo, i, all) => all.findIndex((other) => other.group === photo.group) === i,
+  );
+  return photos.map((photo, i) => {
+    const [width, height] = [170 + ((i * 17) % 60), 170 + ((i * 29) % 40)];
+    return cutPhoto(photo, (photo.width - width) >> 1, (photo.height - height) >> 1, width, height);
+  });
 }

@@ -7,7 +7,7 @@ import { derive } from "../../src/random/random.ts";
 import type { Made, MakeContext, Sizes, Task } from "../../src/tasks/task.ts";
 
 // CommonJS whose exports Node can't see without running it.
-const { FORMAT_RGB, decompressSync } = createRequire(import.meta.url)(
+const { FORMAT_RGB, SAMP_420, compressSync, decompressSync } = createRequire(import.meta.url)(
   "@julusian/jpeg-turbo",
 ) as typeof import("@julusian/jpeg-turbo");
 
@@ -112,6 +112,58 @@ export function syntheticPhoto(seed: number, width: number = 300, height: number
   return { name: `synthetic-${seed}`, group: `synthetic-${seed}`, width, height, data };
 }
 
+/**
+ * Soft-edged discs and grain, through JPEG at quality 75: no direction is special but that of the JPEG blocks and the pixels, so whatever tells turns
+ * apart comes from how the images are made, not from what they show.
+ */
+export function isotropicPhoto(seed: number, width: number, height: number): Photo {
+  const random = derive(seed, "isotropic");
+  const pixels = new Float64Array(width * height * 3).fill(128);
+  for (let disc = 0; disc < (width * height) / 700; disc++) {
+    const [x, y, radius] = [random.below(width), random.below(height), random.between(3, 50)];
+    const tone = [random.below(256), random.below(256), random.below(256)];
+    for (let row = Math.max(0, y - radius - 1); row < Math.min(height, y + radius + 2); row++) {
+      for (
+        let column = Math.max(0, x - radius - 1);
+        column < Math.min(width, x + radius + 2);
+        column++
+      ) {
+        const inside = Math.min(
+          1,
+          Math.max(0, radius + 0.5 - Math.sqrt((column - x) ** 2 + (row - y) ** 2)),
+        );
+        const at = (row * width + column) * 3;
+        for (let c = 0; c < 3; c++)
+          pixels[at + c] = pixels[at + c]! * (1 - inside) + tone[c]! * inside;
+      }
+    }
+  }
+  const grain = random.between(0, 16);
+  const data = Buffer.alloc(pixels.length);
+  for (let at = 0; at < data.length; at += 3) {
+    const speck = random.between(-grain, grain);
+    for (let c = 0; c < 3; c++) data[at + c] = Math.max(0, Math.min(255, pixels[at + c]! + speck));
+  }
+  const jpeg = compressSync(data, {
+    format: FORMAT_RGB,
+    width,
+    height,
+    subsampling: SAMP_420,
+    quality: 75,
+  });
+  return decodePhoto(`isotropic-${seed}`, jpeg);
+}
+
+/** A box of a photo as a photo of its own. */
+export function cutPhoto(photo: Photo, x: number, y: number, width: number, height: number): Photo {
+  const data = new Uint8Array(width * height * 3);
+  for (let row = 0; row < height; row++) {
+    const from = ((y + row) * photo.width + x) * 3;
+    data.set(photo.data.subarray(from, from + width * 3), row * width * 3);
+  }
+  return { name: photo.name, group: photo.group, width, height, data };
+}
+
 /** A photo drawn by a formula: red, green, blue (0 .. 255) at the pixel centre (x, y). */
 export function paintedPhoto(
   name: string,
@@ -156,7 +208,7 @@ export interface Harness {
   ): { context: MakeContext; shown: Picture[]; rejects: { [reason: string]: number } };
   /** The pixels of a picture of this harness, copied out. */
   read(picture: Picture, name?: string): Photo;
-  /** Puts a photo into the harness's memory for good; the same photo gives the same picture. */
+  /** Puts a photo into the harness's memory; the same photo gives the same picture, until 512 MiB of photos push it out. */
   load(photo: Photo): Picture;
 }
 
@@ -169,7 +221,7 @@ export function createHarness(): Harness {
   const results = createArena(memory, 192 * MEGABYTE, 256 * MEGABYTE);
   const photos = createArena(memory, 256 * MEGABYTE, 1024 * MEGABYTE);
   const draw = createDraw(scratch);
-  const start = { scratch: scratch.mark(), results: results.mark() };
+  const start = { scratch: scratch.mark(), results: results.mark(), photos: photos.mark() };
   const loaded = new Map<Photo, Picture>();
 
   function load(photo: Photo): Picture {
@@ -184,6 +236,10 @@ export function createHarness(): Harness {
   function context(photo: Photo, request: MakeRequest = {}): ReturnType<Harness["context"]> {
     scratch.release(start.scratch);
     results.release(start.results);
+    if (photos.mark() - start.photos > 512 * MEGABYTE) {
+      photos.release(start.photos);
+      loaded.clear();
+    }
     const shown: Picture[] = [];
     const rejects: { [reason: string]: number } = {};
     return {

@@ -90,7 +90,12 @@ export function prepareWarped(context: MakeContext, options: RotationOptions): F
         const source = arena.picture(outer, outer);
         draw.resize(image, box, source);
         draw.blur(source, SIGMA);
-        const warp = (dst: Picture, angle: number, shiftX: number = 0, shiftY: number = 0): void => {
+        const warp = (
+          dst: Picture,
+          angle: number,
+          shiftX: number = 0,
+          shiftY: number = 0,
+        ): void => {
           const inverse = turnedSquare(angle, side, outer / 2 + shiftX, outer / 2 + shiftY, ZOOM);
           draw.warp(source, dst, inverse, BLACK);
         };
