@@ -68,6 +68,7 @@ async function* receive(
   let failed: FailedSlot[] = [];
   let step = range.from;
   let owed = 0;
+  let asked = false;
   let finished = false;
   let failure: StreamError | undefined;
   let wake: (() => void) | undefined;
@@ -123,8 +124,12 @@ async function* receive(
     },
   });
   signal?.addEventListener("abort", abort);
+  if (signal?.aborted === true) abort();
   try {
-    ask();
+    if (failure === undefined) {
+      asked = true;
+      ask();
+    }
     for (;;) {
       const batch = ready.shift();
       if (batch !== undefined) {
@@ -136,7 +141,7 @@ async function* receive(
     }
   } finally {
     signal?.removeEventListener("abort", abort);
-    if (!finished) link.send({ kind: "cancel", id });
+    if (asked && !finished) link.send({ kind: "cancel", id });
     link.detach(id);
   }
 }

@@ -63,10 +63,12 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
       for (; step < next; step++)
         void outlet.write([packMessage({ kind: "end", id: asked.id, step })]);
     };
+    const unfinished = (): boolean => step < first + steps;
     const made = maker.cells(requests(first, steps, asked.slots), { format, signal: abort.signal });
     const cells = made[Symbol.asyncIterator]();
     try {
-      while (await ready()) {
+      // What ends a stream needs no credit, so nothing is asked of it behind its last step.
+      while (unfinished() && (await ready())) {
         const next = await cells.next();
         if (next.done === true) break;
         const cell = next.value;
