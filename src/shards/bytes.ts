@@ -36,7 +36,10 @@ export async function openFile(path: string, shard: string): Promise<File> {
       let done = 0;
       while (done < length) {
         const { bytesRead } = await handle.read(into, done, length - done, at + done).catch((cause: unknown) => {
-          throw new StreamError("SHARD_CORRUPT", `${shard}: can't be read at byte ${at + done}: ${reasonOf(cause)}`, { cause, context: { shard, offset: at + done } });
+          throw new StreamError("SHARD_CORRUPT", `${shard}: can't be read at byte ${at + done}: ${reasonOf(cause)}`, {
+            cause,
+            context: { shard, offset: at + done },
+          });
         });
         if (bytesRead === 0) break;
         done += bytesRead;

@@ -1,4 +1,4 @@
-import type { Notes, Problem } from "../sources/source.ts";
+import type { Notebook } from "./notes.ts";
 import { corrupt, type Member } from "./tar.ts";
 
 /** Members that belong together; see keyOf. */
@@ -11,7 +11,6 @@ export interface Sample {
 }
 
 const imageExtensions = new Set(["jpg", "jpeg", "png", "webp", "avif", "gif", "tif", "tiff"]);
-const MOST_PROBLEMS = 100;
 
 /** Whether a file name ends like an image, whatever its case. */
 export function isImageName(name: string): boolean {
@@ -25,27 +24,6 @@ export function isImageName(name: string): boolean {
 export function splitName(name: string): { key: string; extension: string } | undefined {
   const dot = name.indexOf(".", name.lastIndexOf("/") + 1);
   return dot < 0 ? undefined : { key: name.slice(0, dot), extension: name.slice(dot + 1) };
-}
-
-/** Collects what is no row; at most a hundred problems are kept. */
-export interface Notebook extends Notes {
-  skip(reason: string): void;
-  problem(problem: Problem): void;
-}
-
-export function createNotebook(): Notebook {
-  const problems: Problem[] = [];
-  const skipped: Record<string, number> = {};
-  return {
-    problems,
-    skipped,
-    skip(reason) {
-      skipped[reason] = (skipped[reason] ?? 0) + 1;
-    },
-    problem(problem) {
-      if (problems.length < MOST_PROBLEMS) problems.push(problem);
-    },
-  };
 }
 
 /**

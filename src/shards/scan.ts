@@ -1,7 +1,7 @@
 import { StreamError } from "../errors.ts";
-import type { Notes } from "../sources/source.ts";
 import type { ByteSource } from "./bytes.ts";
-import { createNotebook, samples } from "./samples.ts";
+import { createNotebook, type Notes } from "./notes.ts";
+import { samples } from "./samples.ts";
 import { members, type Globals } from "./tar.ts";
 
 /** Where the rows of a tar shard are: 40 bytes a row, no strings. */

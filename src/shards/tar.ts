@@ -12,7 +12,7 @@ const LONGEST_EXTENSION = 1 << 20;
 const SMALLEST_READ = 1 << 14;
 const LARGEST_READ = 1 << 20;
 
-export type MemberKind = "file" | "directory" | "link" | "special";
+type MemberKind = "file" | "directory" | "link" | "special";
 
 export interface Member {
   readonly name: string;
@@ -25,7 +25,7 @@ export interface Member {
 }
 
 /** PAX records that decide how a member is read. */
-export interface Overrides {
+interface Overrides {
   readonly path?: string | undefined;
   readonly size?: number | undefined;
 }

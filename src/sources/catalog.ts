@@ -1,6 +1,7 @@
 import { asStreamError, StreamError } from "../errors.ts";
 import { changed } from "../shards/bytes.ts";
-import type { Notes, Problem, Row, Shard, ShardInfo, Source } from "./source.ts";
+import type { Notes, Problem } from "../shards/notes.ts";
+import type { Row, Shard, ShardInfo, Source } from "./source.ts";
 
 export interface CatalogOptions {
   /** Shards kept open (a file handle and 40 bytes a row each), at least 1; more only while they are in use. */
@@ -9,7 +10,7 @@ export interface CatalogOptions {
 }
 
 /** What identifies a shard in the stream's fingerprint. */
-export interface FingerprintPart {
+interface FingerprintPart {
   readonly name: string;
   /** Bytes. */
   readonly size: number;

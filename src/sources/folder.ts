@@ -4,13 +4,14 @@ import { readdir } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { StreamError } from "../errors.ts";
 import { changed, closed, openFile, reasonOf } from "../shards/bytes.ts";
-import { createNotebook, isImageName, type Notebook } from "../shards/samples.ts";
+import { createNotebook, type Notebook, type Notes } from "../shards/notes.ts";
+import { isImageName } from "../shards/samples.ts";
 import { checkAbort } from "../shards/scan.ts";
-import { checkRow, checkSize } from "../shards/shard.ts";
-import type { Notes, Shard, Source } from "./source.ts";
+import { checkRow, checkSize } from "./tar-shard.ts";
+import type { Shard, Source } from "./source.ts";
 
 /** A folder is one shard; this is its logical name. */
-export const FOLDER = "folder";
+const FOLDER = "folder";
 
 export interface FolderOptions {
   /** Which file is row 0, 1, ...: a permutation of 0 .. count - 1. Files of one folder are often alike, so a stream wants them mixed. */

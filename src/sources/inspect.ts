@@ -3,14 +3,15 @@ import { asStreamError } from "../errors.ts";
 import { checkAbort } from "../shards/scan.ts";
 import { createCatalog, problemOf, type Catalog } from "./catalog.ts";
 import { sniff } from "./sniff.ts";
-import type { Problem, Source } from "./source.ts";
+import type { Problem } from "../shards/notes.ts";
+import type { Source } from "./source.ts";
 
 /** Without `samples`, so many rows of a shard are read for formats and sizes. */
 const LOOKED_AT = 64;
 
 export type InspectLine = ShardLine | SampleLine | ProblemLine | Summary;
 
-export interface ShardLine {
+interface ShardLine {
   readonly shard: string;
   readonly rows: number;
   readonly bytes: number;
@@ -28,17 +29,17 @@ export interface SampleLine {
   readonly sha256: string;
 }
 
-export interface ProblemLine extends Problem {
+interface ProblemLine extends Problem {
   readonly problem: "shard" | "sample" | "member";
 }
 
-export interface Spread {
+interface Spread {
   readonly min: number;
   readonly median: number;
   readonly max: number;
 }
 
-export interface Summary {
+interface Summary {
   readonly summary: true;
   readonly shards: number;
   readonly samples: number;

@@ -1,3 +1,5 @@
+import type { Notes } from "../shards/notes.ts";
+
 /** The seam between the stream and where images come from. test/contracts/source.ts is run by every implementation. */
 
 export interface ShardInfo {
@@ -18,25 +20,6 @@ export interface Row {
   readonly name: string;
   /** The encoded image. */
   readonly bytes: Uint8Array;
-}
-
-/** Something in a source that can't be used. */
-export interface Problem {
-  /** Logical name. */
-  readonly shard: string;
-  /** Key or member name, where one is known. */
-  readonly key?: string;
-  /** Bytes from the beginning of the shard. */
-  readonly offset?: number;
-  readonly reason: string;
-}
-
-/** What was found beside the rows when a shard was opened. */
-export interface Notes {
-  /** The first hundred; `skipped` counts all. */
-  readonly problems: readonly Problem[];
-  /** Number of members or files that are no rows, by reason. */
-  readonly skipped: { readonly [reason: string]: number };
 }
 
 export interface Shard {

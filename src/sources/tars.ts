@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { StreamError } from "../errors.ts";
 import { changed, openFile, reasonOf } from "../shards/bytes.ts";
 import { checkAbort } from "../shards/scan.ts";
-import { openTar } from "../shards/shard.ts";
+import { openTar } from "./tar-shard.ts";
 import type { ShardInfo, Source } from "./source.ts";
 
 export interface TarFile {

@@ -2,9 +2,9 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { StreamError } from "../../src/errors.ts";
 import { fromBytes } from "../../src/shards/bytes.ts";
-import { createNotebook, isImageName, samples, splitName, type Sample } from "../../src/shards/samples.ts";
+import { createNotebook, type Notes } from "../../src/shards/notes.ts";
+import { isImageName, samples, splitName, type Sample } from "../../src/shards/samples.ts";
 import { members } from "../../src/shards/tar.ts";
-import type { Notes } from "../../src/sources/source.ts";
 import { output, temporaryFolder } from "../fixtures/files.ts";
 import { endOfArchive, entry, join, rawMember, tarOf } from "../fixtures/tar.ts";
 

@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import { StreamError } from "../../src/errors.ts";
 import { createCatalog } from "../../src/sources/catalog.ts";
 import { openSource } from "../../src/sources/open.ts";
-import type { Notes, Row, Shard, Source } from "../../src/sources/source.ts";
+import type { Notes } from "../../src/shards/notes.ts";
+import type { Row, Shard, Source } from "../../src/sources/source.ts";
 import { openDescriptors, temporaryFolder } from "../fixtures/files.ts";
 import { endOfArchive, entry, join as joinBytes, rawMember, tarOf } from "../fixtures/tar.ts";
 

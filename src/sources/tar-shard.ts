@@ -1,12 +1,12 @@
 import { StreamError } from "../errors.ts";
-import type { Row, Shard } from "../sources/source.ts";
-import { closed, type ByteSource } from "./bytes.ts";
-import { splitName } from "./samples.ts";
-import { columns, scanTar, WIDTH } from "./scan.ts";
-import { readMember } from "./tar.ts";
+import type { Row, Shard } from "./source.ts";
+import { closed, type ByteSource } from "../shards/bytes.ts";
+import { splitName } from "../shards/samples.ts";
+import { columns, scanTar, WIDTH } from "../shards/scan.ts";
+import { readMember } from "../shards/tar.ts";
 
 /** An image beyond this is refused before memory is asked for. Bytes. */
-export const LARGEST_IMAGE: number = 1 << 28;
+const LARGEST_IMAGE = 1 << 28;
 /** Metadata beyond this is not looked at. Bytes. */
 const LARGEST_JSON = 1 << 20;
 
