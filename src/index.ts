@@ -1,6 +1,11 @@
 /** The public API. */
-export { createStream, type IterateOptions, type MakeOptions, type Stream } from "./loader.ts";
-export type { StreamOptions, EntryOptions, ResolvedOptions } from "./options.ts";
+export {
+  createStream,
+  type IterateOptions,
+  type MakeOptions,
+  type Stream,
+} from "./loader.ts";
+export type { EntryOptions, ResolvedOptions, StreamOptions } from "./options.ts";
 export type {
   Batch,
   Cell,
@@ -17,3 +22,8 @@ export type {
 } from "./model.ts";
 export type { Statistics } from "./statistics.ts";
 export { StreamError, errorCodes, type ErrorCode } from "./errors.ts";
+export { batchDigest } from "./digest.ts";
+export { score, type Score } from "./rewards/score.ts";
+export type { ScoreOptions } from "./rewards/options.ts";
+export { createServer, type Server, type ServerOptions } from "./transport/server.ts";
+export { connect, type Client, type ConnectOptions } from "./transport/client.ts";

@@ -3,9 +3,6 @@ import { StreamError } from "../errors.ts";
 import type { ContentPart } from "../model.ts";
 import type { Made } from "./task.ts";
 
-/** Raised whenever a default template or the suffix changes: the texts are part of the fingerprint, this names their generation. */
-export const TEMPLATE_VERSION = 1;
-
 /** The format instruction at the end of every prompt. */
 export const defaultSuffix =
   "Think step by step inside one <think> </think> block. After it, give your final answer once, inside one \\boxed{}.";
