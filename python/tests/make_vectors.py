@@ -1,6 +1,6 @@
 """Writes test/vectors/protocol/*.json with msgpack-python and struct alone: neither implementation of the protocol has a hand in it.
 
-    python python/tests/make_vectors.py
+python python/tests/make_vectors.py
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ INFO = {
     "seed": LARGEST,
     "batch": 4,
     "partitions": 1,
-    "entries": [{"name": "rotation", "task": "rotation", "weight": 2, "options": {"angles": [0, 90], "factor": 1.5, "on": True, "none": None}, "images": 2}],
+    "entries": [
+        {"name": "rotation", "task": "rotation", "weight": 2, "options": {"angles": [0, 90], "factor": 1.5, "on": True, "none": None}, "images": 2}
+    ],
     "shards": 3,
     "samples": 12,
     "counted": False,
@@ -80,7 +82,9 @@ def positive() -> list[dict[str, Any]]:
     get = {"id": 1, "step": 7}
     return [
         good("hello", "client", 1, {"protocol": 1, "format": "raw", "client": "vectors 1"}),
-        good("hello with everything", "client", 1, {"protocol": 1, "format": "png", "client": "é", "token": "secret ☃", "fingerprint": "sha256:00ff"}),
+        good(
+            "hello with everything", "client", 1, {"protocol": 1, "format": "png", "client": "é", "token": "secret ☃", "fingerprint": "sha256:00ff"}
+        ),
         good("nil is missing", "client", 1, {"protocol": 1, "format": "jpeg", "client": "", "token": None, "fingerprint": None}),
         good("get", "client", 2, get),
         good("get with slots in another order", "client", 2, {"id": 2**32, "step": LARGEST, "slots": [3, 0, 1]}),
@@ -98,7 +102,9 @@ def positive() -> list[dict[str, Any]]:
         good("stream with everything", "client", 3, {"id": 2, "step": 5, "steps": 0, "slots": [0], "credit": 2**40}),
         good("credit", "client", 4, {"id": 2, "bytes": 2**33 + 1}),
         good("cancel", "client", 5, {"id": 2}),
-        good("feedback", "client", 6, {"step": 1, "rewards": [{"index": 4, "reward": 1}, {"index": 4, "reward": 0.5}, {"index": 5, "reward": -2.25}]}),
+        good(
+            "feedback", "client", 6, {"step": 1, "rewards": [{"index": 4, "reward": 1}, {"index": 4, "reward": 0.5}, {"index": 5, "reward": -2.25}]}
+        ),
         good("feedback of nothing", "client", 6, {"step": 1, "rewards": []}),
         good("poll", "client", 7, {"id": 3}),
         good("bye", "client", 8, {}),
@@ -106,7 +112,13 @@ def positive() -> list[dict[str, Any]]:
         good("welcome", "server", 65, {"protocol": 1, "info": INFO}),
         good("welcome of a finite stream", "server", 65, {"protocol": 1, "info": {**INFO, "steps": 0, "entries": [], "skipped": {}}}),
         good("cell", "server", 66, {"id": 1, "step": 0, "cell": 0, "puzzles": TWO, "failed": [FAILED]}, PIXELS),
-        good("cell with png and an empty jpeg", "server", 66, {"id": 1, "step": 0, "cell": 0, "puzzles": [puzzle(3, 0, [(9, 9, "png", 2), (9, 9, "jpeg", 0)])], "failed": []}, b"\0\xff"),
+        good(
+            "cell with png and an empty jpeg",
+            "server",
+            66,
+            {"id": 1, "step": 0, "cell": 0, "puzzles": [puzzle(3, 0, [(9, 9, "png", 2), (9, 9, "jpeg", 0)])], "failed": []},
+            b"\0\xff",
+        ),
         good("cell of failed slots alone", "server", 66, {"id": 1, "step": 0, "cell": 1, "puzzles": [], "failed": [FAILED]}),
         good("puzzle without images", "server", 66, {"id": 1, "step": 0, "cell": 1, "puzzles": [puzzle(0, 0, [])], "failed": []}),
         good("end", "server", 67, {"id": 1, "step": 0}),
@@ -203,10 +215,14 @@ def negative() -> list[dict[str, Any]]:
         bad("cell with a body too short", "server", "PROTOCOL", frame(66, pack(cell), PIXELS[:-1])),
         bad("cell with a body too long", "server", "PROTOCOL", frame(66, pack(cell), PIXELS + b"x")),
         bad("cell without its body", "server", "PROTOCOL", frame(66, pack(cell))),
-        bad("raw image of the wrong size", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [(2, 1, "raw", 7)])]}), b"1234567")),
+        bad(
+            "raw image of the wrong size", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [(2, 1, "raw", 7)])]}), b"1234567")
+        ),
         bad("image without pixels", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [(0, 1, "raw", 0)])]}))),
         bad("image of another format", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [(1, 1, "gif", 1)])]}), b"x")),
-        bad("prompt part of another type", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [], prompt=[{"type": "audio"}])]}))),
+        bad(
+            "prompt part of another type", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [], prompt=[{"type": "audio"}])]}))
+        ),
         bad("text part without text", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [], prompt=[{"type": "text"}])]}))),
         bad("puzzles are missing", "server", "PROTOCOL", frame(66, pack({"id": 1, "step": 0, "cell": 0, "failed": []}))),
         bad("recipe is text", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [], recipe="r")]}))),
@@ -219,7 +235,7 @@ def negative() -> list[dict[str, Any]]:
 
 def digests() -> list[dict[str, Any]]:
     """The digest's bytes written out by hand, where a reader of docs/protocol.md can follow them."""
-    text = '"Image 1: "', r'"\n\"90°\" \\ \u0001' + " \u007f \u2028 \U0001f4d0\""
+    text = '"Image 1: "', r'"\n\"90°\" \\ \u0001' + ' \u007f \u2028 \U0001f4d0"'
     prompt = f'[{{"text":{text[0]},"type":"text"}},{{"type":"image"}},{{"text":{text[1]},"type":"text"}}]'
     lines = [
         f'{{"answer":"90","entry":"rotation","images":[[2,1]],"index":0,"prompt":{prompt},"slot":0,"task":"rotation"}}\n'.encode() + PIXELS[:6],

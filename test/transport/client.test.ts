@@ -131,11 +131,11 @@ describe("get", () => {
     const started = Promise.withResolvers<void>();
     const stopped = Promise.withResolvers<void>();
     const { address } = await serve({
-      before: (step, _cell, signal) => {
+      before: async (step, _cell, signal) => {
         if (step === 1) return;
         started.resolve();
         signal?.addEventListener("abort", () => stopped.resolve());
-        return stopped.promise;
+        await stopped.promise;
       },
     });
     const client = await dial(address);

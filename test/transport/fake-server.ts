@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import sharp from "sharp";
 import { createServer } from "../../src/transport/server.ts";
 import { createFake } from "./fake.ts";
 
@@ -30,6 +31,12 @@ const maker = createFake({
   fingerprint: values.fingerprint,
   failing: values.failing === "" ? [] : values.failing.split(",").map(Number),
   reuse: values.reuse,
+  encode: async (pixels, side, format) => {
+    const image = sharp(Buffer.from(pixels), { raw: { width: side, height: side, channels: 3 } });
+    const done =
+      format === "png" ? image.png() : image.jpeg({ quality: 95, chromaSubsampling: "4:4:4" });
+    return await done.toBuffer();
+  },
 });
 const feedback: unknown[] = [];
 const server = await createServer(maker, {

@@ -28,6 +28,8 @@ export interface FakeOptions {
   ) => Promise<void> | void;
   /** Makes pixels once and shows the same memory for all cells: for benchmarks. */
   readonly reuse?: boolean;
+  /** Real images for the formats other than raw, which otherwise carry raw pixels under another name. */
+  readonly encode?: (pixels: Uint8Array, side: number, format: ImageFormat) => Promise<Uint8Array>;
 }
 
 export interface FakeMaker extends CellMaker {
@@ -171,7 +173,10 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
             await options.before?.(request.step, ordinal, signal);
             signal?.throwIfAborted();
             left--;
-            yield makeCell(request, ordinal, group, left === 0, format);
+            const made = makeCell(request, ordinal, group, left === 0, format);
+            yield options.encode === undefined || format === "raw"
+              ? made
+              : await encoded(made, options.encode);
           }
         }
       } finally {
@@ -179,4 +184,16 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
       }
     },
   };
+}
+
+async function encoded(cell: Cell, encode: NonNullable<FakeOptions["encode"]>): Promise<Cell> {
+  const puzzles = await Promise.all(
+    cell.puzzles.map(async (puzzle) => {
+      const images = puzzle.images.map(async (image) => {
+        return { ...image, data: await encode(image.data, image.width, image.format) };
+      });
+      return { ...puzzle, images: await Promise.all(images) };
+    }),
+  );
+  return { ...cell, puzzles };
 }
