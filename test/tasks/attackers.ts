@@ -274,10 +274,11 @@ export interface Report {
   readonly content: readonly Attack[];
 }
 
-/** A task at one level and preset under attack; `run` makes `count` puzzles. */
+/** A task at one level and preset under attack. */
 export interface Siege {
   readonly name: string;
-  run(count: number): Promise<Report>;
+  /** Makes `count` puzzles; with "leaks" content may be left out where it takes puzzles of its own. */
+  run(count: number, part?: "leaks" | "all"): Promise<Report>;
 }
 
 /** Small cuts of the sample photos, one a photograph, with their own pixels and JPEG blocks: cheap to make thousands of puzzles from. */

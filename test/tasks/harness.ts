@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import type * as Turbo from "@julusian/jpeg-turbo";
 import { createArena, createMemory } from "../../src/images/arena.ts";
 import { createDraw } from "../../src/images/draw.ts";
 import type { Picture } from "../../src/images/picture.ts";
@@ -9,7 +10,7 @@ import type { Made, MakeContext, Sizes, Task } from "../../src/tasks/task.ts";
 // CommonJS whose exports Node can't see without running it.
 const { FORMAT_RGB, SAMP_420, compressSync, decompressSync } = createRequire(import.meta.url)(
   "@julusian/jpeg-turbo",
-) as typeof import("@julusian/jpeg-turbo");
+) as typeof Turbo;
 
 /** H x W x 3 bytes of RGB outside of any arena. */
 export interface Photo {

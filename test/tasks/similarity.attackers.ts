@@ -92,7 +92,7 @@ export function similaritySiege(
           return { ...alone(candidate), ...drawn(recipe, byName.get(recipe.key ?? photo.name)!) };
         });
         const names = Object.keys(features[0]!) as (keyof (typeof features)[number])[];
-        for (const by of names) (seen[by] ??= []).push(features.map((one) => one[by]!));
+        for (const by of names) (seen[by] ??= []).push(features.map((one) => one[by]));
 
         const colour = meanColour(reference);
         const sharp = sharpness(reference);
