@@ -78,15 +78,20 @@ const digits: readonly (readonly Line[])[] = [
   six.map(([x0, y0, x1, y1]) => [-x0, -y0, -x1, -y1] as const),
 ];
 
+/** A plain loop over numbers: it runs a million times before the first puzzle of a stream. */
 function near(lines: readonly Line[], x: number, y: number): boolean {
-  return lines.some(([x0, y0, x1, y1]) => {
-    const dx = x1 - x0;
-    const dy = y1 - y0;
+  for (let i = 0; i < lines.length; i++) {
+    const line = lines[i]!;
+    const x0 = line[0];
+    const y0 = line[1];
+    const dx = line[2] - x0;
+    const dy = line[3] - y0;
     const t = Math.max(0, Math.min(1, ((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy)));
     const ex = x - x0 - t * dx;
     const ey = y - y0 - t * dy;
-    return ex * ex + ey * ey <= PEN * PEN;
-  });
+    if (ex * ex + ey * ey <= PEN * PEN) return true;
+  }
+  return false;
 }
 
 /** Parts of each pixel that are black, white and of the disc's colour, in 1 / FULL; the rest stays as it was. Raster order. */
