@@ -109,6 +109,9 @@ export function stampOf(digit: number): Stamp {
   const known = stamps[digit];
   if (known !== undefined) return known;
   const lines = digits[digit]!;
+  // Nothing of the digit lies further from the middle than this, across and down.
+  const across = PEN + Math.max(...lines.flatMap(([x0, , x1]) => [Math.abs(x0), Math.abs(x1)]));
+  const down = PEN + Math.max(...lines.flatMap(([, y0, , y1]) => [Math.abs(y0), Math.abs(y1)]));
   const stamp: Stamp = {
     side: STAMP_SIDE,
     black: new Uint8Array(STAMP_SIDE * STAMP_SIDE),
@@ -123,7 +126,11 @@ export function stampOf(digit: number): Stamp {
       if (square > BLACK_RING * BLACK_RING) continue;
       const pixel = Math.floor(row / SAMPLES) * STAMP_SIDE + Math.floor(column / SAMPLES);
       if (square > WHITE_RING * WHITE_RING) stamp.black[pixel]!++;
-      else if (square > DISC * DISC || near(lines, x, y)) stamp.white[pixel]!++;
+      else if (
+        square > DISC * DISC ||
+        (Math.abs(x) <= across && Math.abs(y) <= down && near(lines, x, y))
+      )
+        stamp.white[pixel]!++;
       else stamp.coloured[pixel]!++;
     }
   }
