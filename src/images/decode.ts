@@ -1,10 +1,6 @@
-import sharp from "sharp";
 import { decodeJpeg, jpegHeader } from "./jpeg.ts";
 import type { Arena, Draw, Picture } from "./picture.ts";
-
-// One image at a time in each worker thread; a cache of libvips would only hold memory.
-sharp.concurrency(1);
-sharp.cache(false);
+import { loadSharp } from "./sharp.ts";
 
 export interface DecodeLimits {
   /** Refused before any memory is taken. Pixels. */
@@ -38,11 +34,14 @@ export async function decode(
     decodeJpeg(bytes, arena.bytes(stored.at, header.width * header.height * 3));
     return orient(stored, header.orientation, arena, draw);
   } catch (error) {
-    if (error instanceof RangeError) throw error; // the worker's memory is full: not the image's fault
     arena.release(mark);
-    return { reason: "unreadable", detail: firstLine(error) };
+    if (error instanceof RangeError) throw error; // the worker's memory is full: not the image's fault
+    return refusal(error, limits);
   }
 }
+
+/** The colour spaces that reach 8-bit RGB by integers alone: CIE Lab and the like go through floating point, which differs between CPUs. */
+const spaces: ReadonlySet<string | undefined> = new Set(["srgb", "rgb16", "b-w", "grey16", "cmyk"]);
 
 async function decodeOther(
   bytes: Uint8Array,
@@ -50,7 +49,13 @@ async function decodeOther(
   draw: Draw,
   limits: DecodeLimits,
 ): Promise<Picture | Undecodable> {
+  if (!isImage(bytes)) {
+    const detail =
+      bytes.length === 0 ? "an empty file" : "not a JPEG, PNG, WebP, GIF, TIFF or AVIF";
+    return { reason: "unreadable", detail };
+  }
   const input = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const sharp = await loadSharp();
   const image = sharp(input, {
     ignoreIcc: true,
     failOn: "warning",
@@ -59,8 +64,11 @@ async function decodeOther(
   const { width, height, orientation = 1, space } = await image.metadata();
   const tooMany = checkSize(width, height, limits);
   if (tooMany) return tooMany;
+  if (!spaces.has(space)) return { reason: "unreadable", detail: `colour space ${space}` };
   if (space === "cmyk") image.pipelineColourspace("cmyk").toColourspace("cmyk");
   const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+  if (info.channels > 4 && space !== "cmyk")
+    return { reason: "unreadable", detail: `${info.channels} channels` };
   const picture = arena.picture(info.width, info.height);
   toRgb(
     data,
@@ -72,7 +80,7 @@ async function decodeOther(
 }
 
 function checkSize(width: number, height: number, limits: DecodeLimits): Undecodable | undefined {
-  if (width < 1 || height < 1) return { reason: "unreadable", detail: "an empty image" };
+  if (width < 1 || height < 1) return { reason: "unreadable", detail: "no width or no height" };
   if (width * height <= limits.maxInputPixels) return undefined;
   return {
     reason: "too-many-pixels",
@@ -102,7 +110,7 @@ function toRgb(from: Uint8Array, channels: number, cmyk: boolean, to: Uint8Array
   }
 }
 
-/** EXIF orientation to upright: turns first, then mirrors. */
+/** EXIF orientation to upright: turns first, then mirrors. The result lies where `stored`, the last thing in the arena, lay. */
 function orient(stored: Picture, orientation: number, arena: Arena, draw: Draw): Picture {
   const quarters = [0, 0, 0, 2, 2, 1, 1, 3, 3][orientation] ?? 0;
   const mirrored = orientation === 2 || orientation === 4 || orientation === 5 || orientation === 7;
@@ -113,11 +121,33 @@ function orient(stored: Picture, orientation: number, arena: Arena, draw: Draw):
         ? arena.picture(stored.width, stored.height)
         : arena.picture(stored.height, stored.width);
     draw.turn(stored, picture, quarters);
+    const { width, height, at } = picture;
+    const bytes = width * height * 3;
+    arena.bytes(stored.at, at - stored.at + bytes).copyWithin(0, at - stored.at);
+    arena.release(stored.at);
+    picture = arena.picture(width, height);
   }
   if (mirrored) draw.flip(picture);
   return picture;
 }
 
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0]!.trim();
+/** The formats that are let through to libvips, by their first bytes: it would draw an SVG as well, with whatever fonts and files it names. */
+function isImage(bytes: Uint8Array): boolean {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 12));
+  const text = head.toString("latin1");
+  return (
+    text.startsWith("\xff\xd8") ||
+    text.startsWith("\x89PNG\r\n\x1a\n") ||
+    text.startsWith("GIF8") ||
+    /^RIFF.{4}WEBP/s.test(text) ||
+    /^(II[*+]\0|MM\0[*+])/.test(text) ||
+    /^.{4}ftyp(avi[fs]|mif1|msf1)/s.test(text)
+  );
+}
+
+function refusal(error: unknown, limits: DecodeLimits): Undecodable {
+  const text = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();
+  if (text.includes("exceeds pixel limit"))
+    return { reason: "too-many-pixels", detail: `more than ${limits.maxInputPixels} pixels` };
+  return { reason: "unreadable", detail: text.replace(/:$/, "").slice(0, 200) };
 }

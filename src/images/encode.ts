@@ -1,7 +1,7 @@
-import sharp from "sharp";
 import type { ImageFormat } from "../model.ts";
 import { encodeJpeg, jpegBound } from "./jpeg.ts";
 import type { Arena, Picture } from "./picture.ts";
+import { loadSharp } from "./sharp.ts";
 
 /** Where an encoded image went: byte offset and length in the worker's memory. */
 export interface Encoded {
@@ -31,6 +31,7 @@ export async function encode(
     return { at, length };
   }
   const raw = { width: picture.width, height: picture.height, channels: 3 } as const;
+  const sharp = await loadSharp();
   const png = await sharp(Buffer.from(pixels), { raw }).png({ compressionLevel: 3 }).toBuffer();
   const at = room.take(png.length);
   arena.bytes(at, png.length).set(png);

@@ -3,9 +3,7 @@ import type * as Turbo from "@julusian/jpeg-turbo";
 import type { Picture } from "./picture.ts";
 
 // libjpeg-turbo, the one place that knows the package. A CommonJS addon: require keeps it out of the ESM loader's way.
-const turbo = createRequire(import.meta.url)(
-  "@julusian/jpeg-turbo",
-) as typeof Turbo;
+const turbo = createRequire(import.meta.url)("@julusian/jpeg-turbo") as typeof Turbo;
 
 export interface JpegHeader {
   /** Pixels as stored, before the orientation is applied. */
@@ -79,9 +77,23 @@ function exifOrientation(view: DataView, start: number, end: number): number | u
   return undefined;
 }
 
-/** Decodes gray and colour JPEG to RGB into `target` (exactly width * height * 3 bytes). Throws on damaged data, also where it is only cut short. */
+/**
+ * Decodes gray and colour JPEG to RGB into `target`, which must have exactly the bytes of the size that jpegHeader tells. Throws on damaged data, also
+ * where it is only cut short.
+ */
 export function decodeJpeg(bytes: Uint8Array, target: Uint8Array): void {
-  turbo.decompressSync(asBuffer(bytes), asBuffer(target), { format: turbo.FORMAT_RGB });
+  let size: number;
+  try {
+    ({ size } = turbo.decompressSync(asBuffer(bytes), asBuffer(target), {
+      format: turbo.FORMAT_RGB,
+    }));
+  } catch (cause) {
+    // The package asks for the text after it has freed the decoder, and mostly gets this.
+    const text = cause instanceof Error ? cause.message : String(cause);
+    const detail = text === "" || text === "No error" ? "damaged or cut short" : text;
+    throw new Error(`JPEG: ${detail}`, { cause });
+  }
+  if (size !== target.length) throw new Error("JPEG: two frame headers that differ");
 }
 
 /** Bytes that encodeJpeg may need for an image of this size. */
