@@ -22,11 +22,6 @@ export interface Cycle {
   find(entry: number, start: number, occurrence: number): number;
 }
 
-/** floor(a / b), exact for integers below 2^53; `Math.floor(a / b)` is not: the division may round up. */
-export function quotient(a: number, b: number): number {
-  return (a - (a % b)) / b;
-}
-
 function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
 }
@@ -64,7 +59,7 @@ export function createCycle(entries: readonly MixEntry[]): Cycle {
         end <= length
           ? counts[end]! - counts[start]!
           : weights[entry]! - counts[start]! + counts[end - length]!;
-      return ((count - rest) / length) * weights[entry]! + part;
+      return Math.floor(count / length) * weights[entry]! + part;
     },
     find(entry, start, occurrence) {
       let left = occurrence % weights[entry]!;
@@ -72,7 +67,7 @@ export function createCycle(entries: readonly MixEntry[]): Cycle {
       for (; places[(start + place) % length] !== entry || left > 0; place++) {
         if (places[(start + place) % length] === entry) left -= 1;
       }
-      return quotient(occurrence, weights[entry]!) * length + place;
+      return Math.floor(occurrence / weights[entry]!) * length + place;
     },
   };
 }

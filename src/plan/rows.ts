@@ -1,6 +1,5 @@
 import { StreamError } from "../errors.ts";
 import { derive, permutation } from "../random/random.ts";
-import { quotient } from "./cycle.ts";
 import type { Counts, Deal } from "./deal.ts";
 import { createRecent } from "./recent.ts";
 import type { Windows } from "./windows.ts";
@@ -204,7 +203,7 @@ export function createRows(
           "TOO_FEW_ROWS",
           `partition ${partition} holds ${rows} rows; at least ${fewestRows} are needed: use fewer partitions`,
         );
-      const epoch = quotient(position, rows);
+      const epoch = Math.floor(position / rows);
       return place(partition, entry, name, epoch, position - epoch * rows, rows);
     },
     at(located, name, offset) {

@@ -1,5 +1,3 @@
-import { quotient } from "./cycle.ts";
-
 /** Consecutive rows of a partition in an epoch, before the epoch's end cuts the last one off. */
 export interface Span {
   /** Number of the window in its epoch. */
@@ -31,7 +29,7 @@ export function createWindows(window: number, partitions: number): Windows {
     span(epoch, row) {
       if (epoch === 0 && row < grown) return growing.findLast(({ start }) => start <= row)!;
       const before = epoch === 0 ? grown : 0;
-      const full = quotient(row - before, size);
+      const full = Math.floor((row - before) / size);
       return {
         window: (epoch === 0 ? growing.length : 0) + full,
         start: before + full * size,

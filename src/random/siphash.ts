@@ -101,9 +101,9 @@ export function sipHash128(
     else high |= message[at]! << (8 * (place - 4));
   }
   absorb(low, high);
-  state[4] = state[4]! ^ 0xee;
+  state[4] ^= 0xee;
   squeeze(out, 0);
-  state[2] = state[2]! ^ 0xdd;
+  state[2] ^= 0xdd;
   squeeze(out, 2);
 }
 
