@@ -26,10 +26,10 @@ def rss_of(pid: int) -> float:
 
 
 def main() -> None:
-    url, pid, image_format, warmup, batches = sys.argv[1], *[int(sys.argv[2])], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    url, pid, image_format, warmup, batches = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
     with ssl_r1.connect(url, image_format=image_format) as loader:
         opened = time.perf_counter()
-        puzzles = size = pixels = 0
+        puzzles = size = 0
         first = began = 0.0
         mine = theirs = 0.0
         for number, batch in enumerate(loader.stream(start=0, steps=warmup + batches)):
@@ -38,14 +38,14 @@ def main() -> None:
             if number >= warmup:
                 for puzzle in batch.puzzles:
                     puzzles += 1
-                    for image in puzzle.images:
-                        pixels += image.size
+                    images = puzzle.images if image_format == "raw" else [image.data for image in puzzle.shown]
+                    for image in images:
+                        size += image.nbytes
             if number == warmup - 1:
                 began, mine, theirs = time.perf_counter(), time.process_time(), cpu_of(pid)
         seconds = time.perf_counter() - began
         mine, theirs = time.process_time() - mine, cpu_of(pid) - theirs
-        size = pixels
-    print(
+        print(
         json.dumps(
             {
                 "puzzles": puzzles,
@@ -56,7 +56,7 @@ def main() -> None:
                     "loader": round(theirs / puzzles * 1000, 3),
                     "client": round(mine / puzzles * 1000, 3),
                 },
-                "pixel_megabytes_per_second": round(size / seconds / 1e6, 1),
+                "megabytes_per_second": round(size / seconds / 1e6, 1),
                 "first_batch_seconds": round(first, 3),
                 "peak_rss_mebibytes": {
                     "loader": round(rss_of(pid)),

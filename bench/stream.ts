@@ -1,0 +1,138 @@
+/**
+ * Throughput of the whole stream: `node bench/stream.ts SOURCE [--short]`, on the corpus of make-corpus.py (docs/benchmarks.md).
+ *
+ * Rules: the unit is puzzles per CPU-second of all processes together. B = 40, five tasks in equal shares, raw pixels, 200 puzzles to warm up, then
+ * 1,000 (400 with --short). "alone": batches are made and dropped. "python": through a Unix socket into Python, every image in hand as an array (raw)
+ * or as bytes (jpeg). Each line is a process of its own; nothing else should run. Linux.
+ */
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { python } from "../python/setup.ts";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const cli = join(root, "src", "cli", "main.ts");
+const [source, mode] = process.argv.slice(2);
+if (source === undefined) throw new Error("usage: node bench/stream.ts SOURCE [--short]");
+const batches = mode === "--short" ? 10 : 25;
+const tasks = ["rotation", "similarity", "inpainting", "ordering", "correspondence"];
+
+interface Alone {
+  puzzles_per_second: number;
+  puzzles_per_cpu_second: number;
+  cpu_seconds_per_1000: number;
+  mebibytes_per_puzzle: number;
+  milliseconds_per_puzzle: { [stage: string]: number };
+  peak_rss_mebibytes: number;
+}
+
+interface Python {
+  puzzles_per_second: number;
+  puzzles_per_cpu_second: number;
+  cpu_seconds_per_1000: { all: number; loader: number; client: number };
+  first_batch_seconds: number;
+  peak_rss_mebibytes: { loader: number; client: number };
+}
+
+const common = ["--seed", "1", "--batch", "40"];
+
+function alone(...options: string[]): Alone {
+  const { stdout, status, stderr } = spawnSync(
+    process.execPath,
+    [cli, "bench", source!, ...common, "--batches", String(batches), "--json", ...options],
+    { encoding: "utf8" },
+  );
+  if (status !== 0) throw new Error(stderr);
+  return JSON.parse(stdout) as Alone;
+}
+
+async function throughSocket(format: string, ...options: string[]): Promise<Python> {
+  const folder = mkdtempSync(join(tmpdir(), "ssl-r1-bench-"));
+  const listen = `unix://${join(folder, "socket")}`;
+  const loader = spawn(
+    process.execPath,
+    [cli, "serve", source!, ...common, "--listen", listen, "--json", ...options],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  try {
+    await once(createInterface({ input: loader.stdout }), "line");
+    const { stdout, status, stderr } = spawnSync(
+      python,
+      [join(root, "bench", "client.py"), listen, String(loader.pid), format, "5", String(batches)],
+      { encoding: "utf8", env: { ...process.env, PYTHONPATH: join(root, "python") } },
+    );
+    if (status !== 0) throw new Error(stderr);
+    return JSON.parse(stdout) as Python;
+  } finally {
+    loader.kill("SIGTERM");
+    await once(loader, "exit");
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const results: { [name: string]: unknown } = {};
+const line = (name: string, ...cells: (string | number)[]): void =>
+  void process.stdout.write(
+    `${name.padEnd(34)}${cells.map((cell) => String(cell).padStart(11)).join("")}\n`,
+  );
+
+line("loader alone", "/CPU-s", "/s", "CPU s/1000", "MiB/puzzle", "RSS MiB");
+function reportAlone(name: string, ...options: string[]): Alone {
+  const got = alone(...options);
+  results[`alone, ${name}`] = got;
+  line(
+    `  ${name}`,
+    Math.round(got.puzzles_per_cpu_second),
+    Math.round(got.puzzles_per_second),
+    got.cpu_seconds_per_1000,
+    got.mebibytes_per_puzzle.toFixed(2),
+    Math.round(got.peak_rss_mebibytes),
+  );
+  return got;
+}
+const one = reportAlone("mix, 1 worker", "--workers", "1");
+const two = reportAlone("mix, 2 workers", "--workers", "2");
+reportAlone("mix, shared, 2 workers", "--workers", "2", "--order", "shared");
+reportAlone("mix, shared, 1 partition", "--workers", "2", "--order", "shared", "--partitions", "1");
+reportAlone("mix, jpeg, 2 workers", "--workers", "2", "--format", "jpeg");
+for (const task of tasks) reportAlone(task, "--workers", "2", "--entries", task);
+line("  two workers / one", (two.puzzles_per_second / one.puzzles_per_second).toFixed(2));
+
+const stages = Object.entries(one.milliseconds_per_puzzle);
+const bare = stages.reduce((sum, [, spent]) => sum + spent, 0);
+process.stdout.write(
+  `\nmilliseconds a puzzle, one worker: ${stages.map(([stage, spent]) => `${stage} ${spent.toFixed(3)}`).join(", ")}\n` +
+    `all of these ${bare.toFixed(3)}; CPU in all ${one.cpu_seconds_per_1000.toFixed(3)}: plan, reading, threads and messages cost ${(one.cpu_seconds_per_1000 - bare).toFixed(3)}\n\n`,
+);
+
+line("through a Unix socket to Python", "/CPU-s", "/s", "loader", "client", "first s");
+async function reportPython(name: string, format: string, ...options: string[]): Promise<void> {
+  const got = await throughSocket(format, ...options);
+  results[`python, ${name}`] = got;
+  line(
+    `  ${name}`,
+    Math.round(got.puzzles_per_cpu_second),
+    Math.round(got.puzzles_per_second),
+    got.cpu_seconds_per_1000.loader,
+    got.cpu_seconds_per_1000.client,
+    got.first_batch_seconds,
+  );
+}
+await reportPython("independent", "raw", "--workers", "2");
+await reportPython("shared", "raw", "--workers", "2", "--order", "shared");
+await reportPython(
+  "shared, 1 partition",
+  "raw",
+  "--workers",
+  "2",
+  "--order",
+  "shared",
+  "--partitions",
+  "1",
+);
+await reportPython("jpeg, bytes in hand", "jpeg", "--workers", "2");
+process.stdout.write(`${JSON.stringify(results)}\n`);
