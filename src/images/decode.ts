@@ -61,10 +61,11 @@ async function decodeOther(
     failOn: "warning",
     limitInputPixels: limits.maxInputPixels,
   });
-  const { width, height, orientation = 1, space } = await image.metadata();
+  const { width, height, orientation = 1, space, depth } = await image.metadata();
   const tooMany = checkSize(width, height, limits);
   if (tooMany) return tooMany;
-  if (!spaces.has(space)) return { reason: "unreadable", detail: `colour space ${space}` };
+  if (!spaces.has(space) || (depth !== "uchar" && depth !== "ushort"))
+    return { reason: "unreadable", detail: `colour space ${space}, ${depth}` };
   if (space === "cmyk") image.pipelineColourspace("cmyk").toColourspace("cmyk");
   const { data, info } = await image.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
   if (info.channels > 4 && space !== "cmyk")
