@@ -1,7 +1,7 @@
 import { StreamError } from "../errors.ts";
 
 /** The largest sum of the weights of a mix, after division by their greatest common divisor. */
-export const longestCycle = 1000;
+const longestCycle = 1000;
 
 export interface MixEntry {
   /** Unique in its mix, not empty. */

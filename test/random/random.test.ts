@@ -89,6 +89,17 @@ describe("derive", () => {
     expect([...permutation(fresh(), one.shuffle.length)]).toEqual(one.shuffle);
   });
 
+  test("the worked numbers of docs/determinism.md", () => {
+    const fresh = () => derive(42, "puzzle", 4294967303, 0, "rotation");
+    let random = fresh();
+    const words = [753310174, 934377046, 1025285600, 3770220094, 3619437616];
+    expect(words.map(() => random.uint32())).toEqual(words);
+    random = fresh();
+    const drawn = [random.below(4), random.below(2 ** 53), random.between(40, 60), random.unit()];
+    expect(drawn).toEqual([2, 1959528314478048, 44, 0.8427159897983074]);
+    expect(fresh().shuffle([0, 1, 2, 3, 4, 5, 6, 7])).toEqual([5, 7, 3, 0, 4, 2, 1, 6]);
+  });
+
   test("equal keys agree, whatever was derived or drawn in between; different keys do not", () => {
     fc.assert(
       fc.property(seeds, parts, seeds, parts, (seed, key, otherSeed, otherKey) => {
