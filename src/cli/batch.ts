@@ -1,9 +1,9 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { Command } from "commander";
-import { createStream } from "../loader.ts";
 import type { Puzzle } from "../model.ts";
-import { streamOptions, wholeNumber, withStreamOptions } from "./stream-options.ts";
+import { wholeNumber, withStreamOptions } from "./stream-options.ts";
+import { withStream } from "./with-stream.ts";
 
 /** `ssl-r1 batch SOURCE --step 3 --out DIR`: batch.json and a PNG file an image. */
 export function batchCommand(): Command {
@@ -20,22 +20,27 @@ export function batchCommand(): Command {
         options: { step: string; out: string; json?: boolean },
       ) => {
         const step = wholeNumber("step", options.step);
-        await using stream = await createStream(streamOptions(source, { ...options }));
-        const { fingerprint } = stream.info();
-        const batch = await stream.get(step, undefined, { format: "png" });
-        await mkdir(options.out, { recursive: true });
-        const puzzles = await Promise.all(
-          batch.puzzles.map((puzzle) => writePuzzle(options.out, puzzle)),
-        );
-        const text = JSON.stringify({ step, fingerprint, puzzles, failed: batch.failed }, null, 2);
-        await writeFile(join(options.out, "batch.json"), `${text}\n`);
-        const images = puzzles.reduce((sum, puzzle) => sum + puzzle.images.length, 0);
-        const written = { out: options.out, step, fingerprint, puzzles: puzzles.length, images };
-        process.stdout.write(
-          options.json
-            ? `${JSON.stringify(written)}\n`
-            : `${options.out}: batch ${step}, ${puzzles.length} puzzles, ${images} images; fingerprint ${fingerprint}\n`,
-        );
+        await withStream(source, options, async (stream) => {
+          const { fingerprint } = stream.info();
+          const batch = await stream.get(step, undefined, { format: "png" });
+          await mkdir(options.out, { recursive: true });
+          const puzzles = await Promise.all(
+            batch.puzzles.map((puzzle) => writePuzzle(options.out, puzzle)),
+          );
+          const text = JSON.stringify(
+            { step, fingerprint, puzzles, failed: batch.failed },
+            null,
+            2,
+          );
+          await writeFile(join(options.out, "batch.json"), `${text}\n`);
+          const images = puzzles.reduce((sum, puzzle) => sum + puzzle.images.length, 0);
+          const written = { out: options.out, step, fingerprint, puzzles: puzzles.length, images };
+          process.stdout.write(
+            options.json
+              ? `${JSON.stringify(written)}\n`
+              : `${options.out}: batch ${step}, ${puzzles.length} puzzles, ${images} images; fingerprint ${fingerprint}\n`,
+          );
+        });
       },
     );
 }

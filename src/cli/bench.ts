@@ -1,8 +1,8 @@
 import { Command } from "commander";
-import { createStream } from "../loader.ts";
 import { imageFormats } from "../model.ts";
 import { StreamError } from "../errors.ts";
-import { streamOptions, wholeNumber, withStreamOptions } from "./stream-options.ts";
+import { wholeNumber, withStreamOptions } from "./stream-options.ts";
+import { withStream } from "./with-stream.ts";
 
 /** `ssl-r1 bench SOURCE`: the loader alone, on the user's own data: batches are made and dropped. */
 export function benchCommand(): Command {
@@ -27,44 +27,45 @@ export function benchCommand(): Command {
           );
         const batches = wholeNumber("batches", options.batches);
         const warmup = wholeNumber("warmup", options.warmup);
-        await using stream = await createStream(streamOptions(source, { ...options }));
-        let puzzles = 0;
-        let bytes = 0;
-        let begin = performance.now();
-        let cpu = process.cpuUsage();
-        let stages = stream.statistics.milliseconds();
-        let step = 0;
-        for await (const cell of stream.cells(requests(warmup + batches), { format })) {
-          if (cell.step >= warmup) {
-            puzzles += cell.puzzles.length;
-            for (const { images } of cell.puzzles)
-              for (const { data } of images) bytes += data.length;
+        await withStream(source, options, async (stream) => {
+          let puzzles = 0;
+          let bytes = 0;
+          let begin = performance.now();
+          let cpu = process.cpuUsage();
+          let stages = stream.statistics.milliseconds();
+          let step = 0;
+          for await (const cell of stream.cells(requests(warmup + batches), { format })) {
+            if (cell.step >= warmup) {
+              puzzles += cell.puzzles.length;
+              for (const { images } of cell.puzzles)
+                for (const { data } of images) bytes += data.length;
+            }
+            cell.release();
+            if (cell.last && ++step === warmup) {
+              begin = performance.now();
+              cpu = process.cpuUsage();
+              stages = stream.statistics.milliseconds();
+            }
           }
-          cell.release();
-          if (cell.last && ++step === warmup) {
-            begin = performance.now();
-            cpu = process.cpuUsage();
-            stages = stream.statistics.milliseconds();
-          }
-        }
-        const seconds = (performance.now() - begin) / 1000;
-        const used = process.cpuUsage(cpu);
-        const cpuSeconds = (used.user + used.system) / 1e6;
-        const spent = Object.entries(stream.statistics.milliseconds()).map(
-          ([stage, time]) => [stage, round((time - (stages[stage] ?? 0)) / puzzles)] as const,
-        );
-        const result = {
-          puzzles,
-          puzzles_per_second: round(puzzles / seconds),
-          puzzles_per_cpu_second: round(puzzles / cpuSeconds),
-          cpu_seconds_per_1000: round((cpuSeconds / puzzles) * 1000),
-          mebibytes_per_puzzle: round(bytes / puzzles / 2 ** 20),
-          milliseconds_per_puzzle: Object.fromEntries(spent),
-          peak_rss_mebibytes: round(process.resourceUsage().maxRSS / 1024),
-          format,
-          fingerprint: stream.info().fingerprint,
-        };
-        process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : table(result));
+          const seconds = (performance.now() - begin) / 1000;
+          const used = process.cpuUsage(cpu);
+          const cpuSeconds = (used.user + used.system) / 1e6;
+          const spent = Object.entries(stream.statistics.milliseconds()).map(
+            ([stage, time]) => [stage, round((time - (stages[stage] ?? 0)) / puzzles)] as const,
+          );
+          const result = {
+            puzzles,
+            puzzles_per_second: round(puzzles / seconds),
+            puzzles_per_cpu_second: round(puzzles / cpuSeconds),
+            cpu_seconds_per_1000: round((cpuSeconds / puzzles) * 1000),
+            mebibytes_per_puzzle: round(bytes / puzzles / 2 ** 20),
+            milliseconds_per_puzzle: Object.fromEntries(spent),
+            peak_rss_mebibytes: round(process.resourceUsage().maxRSS / 1024),
+            format,
+            fingerprint: stream.info().fingerprint,
+          };
+          process.stdout.write(options.json ? `${JSON.stringify(result)}\n` : table(result));
+        });
       },
     );
 }

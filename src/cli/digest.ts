@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { batchDigest } from "../digest.ts";
-import { createStream } from "../loader.ts";
-import { stepList, streamOptions, withStreamOptions } from "./stream-options.ts";
+import { stepList, withStreamOptions } from "./stream-options.ts";
+import { withStream } from "./with-stream.ts";
 
 /** `ssl-r1 digest SOURCE --steps 0..9 --json`: the proof of reproducibility. */
 export function digestCommand(): Command {
@@ -11,14 +11,15 @@ export function digestCommand(): Command {
     .option("--json", "one JSON object a line")
     .action(async (source: string | undefined, options: { steps: string; json?: boolean }) => {
       const steps = stepList(options.steps);
-      await using stream = await createStream(streamOptions(source, { ...options }));
-      process.stderr.write(`fingerprint ${stream.info().fingerprint}\n`);
-      for await (const batch of stream.batches({ steps })) {
-        const digest = batchDigest(batch);
-        const line = options.json
-          ? JSON.stringify({ step: batch.step, digest })
-          : `${batch.step} ${digest}`;
-        process.stdout.write(`${line}\n`);
-      }
+      await withStream(source, options, async (stream) => {
+        process.stderr.write(`fingerprint ${stream.info().fingerprint}\n`);
+        for await (const batch of stream.batches({ steps })) {
+          const digest = batchDigest(batch);
+          const line = options.json
+            ? JSON.stringify({ step: batch.step, digest })
+            : `${batch.step} ${digest}`;
+          process.stdout.write(`${line}\n`);
+        }
+      });
     });
 }

@@ -1,8 +1,8 @@
 import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
-import { createStream } from "../loader.ts";
 import type { Batch, Puzzle, StreamInfo } from "../model.ts";
-import { streamOptions, wholeNumber, withStreamOptions } from "./stream-options.ts";
+import { wholeNumber, withStreamOptions } from "./stream-options.ts";
+import { withStream } from "./with-stream.ts";
 
 /** `ssl-r1 preview SOURCE --step 0 --out page.html`: one self-contained page to look at. */
 export function previewCommand(): Command {
@@ -17,17 +17,18 @@ export function previewCommand(): Command {
         options: { step: string; out: string; json?: boolean },
       ) => {
         const step = wholeNumber("step", options.step);
-        await using stream = await createStream(streamOptions(source, { ...options }));
-        const batch = await stream.get(step, undefined, { format: "jpeg" });
-        const info = stream.info();
-        await writeFile(options.out, previewPage(batch, info));
-        const { fingerprint } = info;
-        const puzzles = batch.puzzles.length;
-        process.stdout.write(
-          options.json
-            ? `${JSON.stringify({ out: options.out, step, puzzles, fingerprint })}\n`
-            : `${options.out}: batch ${step}, ${puzzles} puzzles; fingerprint ${fingerprint}\n`,
-        );
+        await withStream(source, options, async (stream) => {
+          const batch = await stream.get(step, undefined, { format: "jpeg" });
+          const info = stream.info();
+          await writeFile(options.out, previewPage(batch, info));
+          const { fingerprint } = info;
+          const puzzles = batch.puzzles.length;
+          process.stdout.write(
+            options.json
+              ? `${JSON.stringify({ out: options.out, step, puzzles, fingerprint })}\n`
+              : `${options.out}: batch ${step}, ${puzzles} puzzles; fingerprint ${fingerprint}\n`,
+          );
+        });
       },
     );
 }

@@ -2,10 +2,11 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { pino } from "pino";
-import { createStream, type Stream } from "../loader.ts";
+import type { Stream } from "../loader.ts";
 import type { CellMaker } from "../model.ts";
 import { createServer, type Server } from "../transport/server.ts";
-import { streamOptions, withStreamOptions } from "./stream-options.ts";
+import { withStreamOptions } from "./stream-options.ts";
+import { withStream } from "./with-stream.ts";
 
 interface ServeOptions {
   readonly listen: string;
@@ -30,27 +31,29 @@ export function serveCommand(): Command {
         if (options.json) log.warn(message);
         else process.stderr.write(`${message}\n`);
       };
-      await using stream = await createStream(streamOptions(source, { ...options }));
-      const followed = follow(stream);
-      const token = tokenOf(options);
-      await using server = await createServer(followed.maker, {
-        listen: options.listen,
-        ...(token !== undefined && { token }),
-        ...(options.insecure && { insecure: true }),
-        onError: (error) => warn(`error ${error.code}: ${error.message}`),
+      await withStream(source, options, async (stream) => {
+        const followed = follow(stream);
+        const token = tokenOf(options);
+        const server = await createServer(followed.maker, {
+          listen: options.listen,
+          ...(token !== undefined && { token }),
+          ...(options.insecure && { insecure: true }),
+          onError: (error) => warn(`error ${error.code}: ${error.message}`),
+        });
+        const { fingerprint, batch, partitions, entries, shards, samples } = stream.info();
+        for (const warning of stream.statistics.warnings) warn(`warning: ${warning}`);
+        process.stdout.write(
+          options.json
+            ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, pid: process.pid })}\n`
+            : `listening on ${server.address}\n${samples} images in ${shards} shards; batches of ${batch}; ${entries.map(({ name }) => name).join(", ")}\nfingerprint ${fingerprint}\n`,
+        );
+        const progress = process.stderr.isTTY && !options.json;
+        const timer = progress ? setInterval(() => show(stream, server, followed), 500) : undefined;
+        await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+        await server.close();
+        clearInterval(timer);
+        if (progress) process.stderr.write("\n");
       });
-      const { fingerprint, batch, partitions, entries, shards, samples } = stream.info();
-      for (const warning of stream.statistics.warnings) warn(`warning: ${warning}`);
-      process.stdout.write(
-        options.json
-          ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, pid: process.pid })}\n`
-          : `listening on ${server.address}\n${samples} images in ${shards} shards; batches of ${batch}; ${entries.map(({ name }) => name).join(", ")}\nfingerprint ${fingerprint}\n`,
-      );
-      const progress = process.stderr.isTTY && !options.json;
-      const timer = progress ? setInterval(() => show(stream, server, followed), 500) : undefined;
-      await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
-      clearInterval(timer);
-      if (progress) process.stderr.write("\n");
     });
 }
 
