@@ -64,7 +64,12 @@ export async function makeCell(
   }
   const order = {
     job: { step, cell, format, slots },
-    rows: () => Promise.all(Array.from(rows.values(), (row) => readRow(catalog, row))),
+    rows: async () => {
+      const began = performance.now();
+      const read = await Promise.all(Array.from(rows.values(), (row) => readRow(catalog, row)));
+      statistics.spent("read", performance.now() - began);
+      return read;
+    },
     row: (slot: number, offset: number) => readRow(catalog, plan.at(located.get(slot)!, offset)),
   };
   const made = pool.make(order);

@@ -12,8 +12,9 @@ export interface Statistics {
   skipped(): { readonly [reason: string]: number };
   /** Rejected draws, by task and reason. */
   rejected(): { readonly [what: string]: number };
-  /** Wall milliseconds in the workers, by stage: decode, each task, encode. */
+  /** Wall milliseconds by stage: read (in the main thread), decode, each task, encode (in the workers). */
   milliseconds(): { readonly [stage: string]: number };
+  spent(stage: string, time: number): void;
   readonly warnings: readonly string[];
   warn(message: string): void;
   /** Throws SKIP_BUDGET when too large a share of the images was unusable. */
@@ -37,6 +38,7 @@ export function createStatistics(maxSkipShare: number): Statistics {
     rejected: () => ({ ...rejected }),
     milliseconds: () => ({ ...milliseconds }),
     warnings,
+    spent: (stage, time) => add(milliseconds, stage, time),
     warn: (message) => void warnings.push(message),
     count(result) {
       for (const { entry } of result.puzzles) add(puzzles, entry, 1);
