@@ -15,17 +15,21 @@ export async function* ahead<In, Out extends Releasable>(
   const running: Promise<Out>[] = [];
   const iterator = items[Symbol.iterator]();
   let ended = false;
+  const start = (made: Promise<Out>): void => {
+    made.catch(() => {}); // awaited below, in order; a later failure must not be "unhandled" before its turn
+    running.push(made);
+  };
   try {
     for (;;) {
       while (!ended && running.length < Math.max(1, limit())) {
-        const next = iterator.next();
-        if (next.done) {
+        try {
+          const next = iterator.next();
+          if (next.done) ended = true;
+          else start(make(next.value));
+        } catch (error) {
           ended = true;
-          break;
+          start(Promise.reject(error)); // after all that came before it
         }
-        const made = make(next.value);
-        made.catch(() => {}); // awaited below, in order; a later failure must not be "unhandled" before its turn
-        running.push(made);
       }
       const first = running[0];
       if (!first) return;
@@ -34,7 +38,7 @@ export async function* ahead<In, Out extends Releasable>(
       yield made;
     }
   } finally {
-    void iterator.return?.();
+    if (!ended) iterator.return?.();
     for (const made of await Promise.allSettled(running))
       if (made.status === "fulfilled") made.value.release();
   }

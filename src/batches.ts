@@ -1,3 +1,4 @@
+import { StreamError } from "./errors.ts";
 import type { Batch, Cell, FailedSlot, Puzzle, StepRequest } from "./model.ts";
 
 /** Cells of one request after the other -> batches whose images are the caller's own. */
@@ -20,14 +21,19 @@ function owned({ images }: Puzzle): Puzzle["images"] {
   return images.map((image) => ({ ...image, data: image.data.slice() }));
 }
 
-/** The puzzles in the order in which their slots were asked for. */
+/** Puzzles and failures in the order in which their slots were asked for. */
 export function inOrder({ step, puzzles, failed }: Batch, slots: readonly number[]): Batch {
-  const bySlot = new Map(puzzles.map((puzzle) => [puzzle.slot, puzzle]));
-  return { step, failed, puzzles: slots.flatMap((slot) => bySlot.get(slot) ?? []) };
+  const sorted = <T extends { readonly slot: number }>(items: readonly T[]): T[] => {
+    const bySlot = new Map(items.map((item) => [item.slot, item]));
+    return slots.flatMap((slot) => bySlot.get(slot) ?? []);
+  };
+  return { step, puzzles: sorted(puzzles), failed: sorted(failed) };
 }
 
 /** first, first + 1, ... up to but not including `end`, where there is one. */
 export function* stepsFrom(first: number, end: number | null): Generator<number> {
+  if (!(Number.isSafeInteger(first) && first >= 0))
+    throw new StreamError("STEP_OUT_OF_RANGE", `from: got ${first}; steps are integers from 0`);
   for (let step = first; step < (end ?? Infinity); step++) yield step;
 }
 

@@ -1,5 +1,6 @@
 import { checkAborted, unlessAborted } from "./abort.ts";
 import { StreamError } from "./errors.ts";
+import type { Gate } from "./gate.ts";
 import type { Cell, ImageFormat, Puzzle, StepRequest } from "./model.ts";
 import { needsIndex, type CellPlan, type Plan, type SlotPlan } from "./plan/plan.ts";
 import type { Located } from "./plan/rows.ts";
@@ -17,9 +18,15 @@ export interface CellWork {
   readonly last: boolean;
 }
 
-/** Requests -> the cells that hold their slots, in slot order. BAD_SLOTS, STEP_OUT_OF_RANGE. */
-export function* planCells(plan: Plan, requests: Iterable<StepRequest>): Generator<CellWork> {
+/** Requests -> the cells that hold their slots, in slot order; `steps` is null in an endless stream. BAD_SLOTS, STEP_OUT_OF_RANGE. */
+export function* planCells(
+  plan: Plan,
+  steps: number | null,
+  requests: Iterable<StepRequest>,
+): Generator<CellWork> {
   for (const { step, slots } of requests) {
+    if (steps !== null && step >= steps)
+      throw new StreamError("STEP_OUT_OF_RANGE", `step ${step}: the stream ends after ${steps}`);
     const wanted = slots && new Set(slots);
     if (slots && (wanted?.size !== slots.length || slots.length === 0))
       throw new StreamError(
@@ -39,11 +46,13 @@ export interface CellMaking {
   readonly catalog: Catalog;
   readonly pool: Pool;
   readonly statistics: Statistics;
+  /** Work that nobody waits for any more can't be stopped; the gate keeps it from piling up. */
+  readonly gate: Gate;
 }
 
 /** Reads the rows of a cell and has a worker make its puzzles. ABORTED, and whatever the source or the pool throws. */
 export async function makeCell(
-  { plan, catalog, pool, statistics }: CellMaking,
+  { plan, catalog, pool, statistics, gate }: CellMaking,
   work: CellWork,
   format: ImageFormat,
   signal: AbortSignal,
@@ -72,7 +81,8 @@ export async function makeCell(
     },
     row: (slot: number, offset: number) => readRow(catalog, plan.at(located.get(slot)!, offset)),
   };
-  const made = pool.make(order);
+  await gate.enter(signal);
+  const made = pool.make(order).finally(gate.leave);
   const result = await unlessAborted(made, signal, giveBack);
   try {
     statistics.count(result);

@@ -4,7 +4,14 @@ import { ahead } from "./ahead.ts";
 import { asRequests, collect, inOrder, stepsFrom } from "./batches.ts";
 import { makeCell, planCells } from "./cells.ts";
 import { StreamError } from "./errors.ts";
-import type { Batch, CellMaker, ImageFormat, StreamInfo } from "./model.ts";
+import { createGate } from "./gate.ts";
+import {
+  imageFormats,
+  type Batch,
+  type CellMaker,
+  type ImageFormat,
+  type StreamInfo,
+} from "./model.ts";
 import { resolveStreamOptions, type ResolvedOptions, type StreamOptions } from "./options.ts";
 import { listingOrder } from "./plan/deal.ts";
 import { countAll, samplesOf, setUp } from "./setup.ts";
@@ -77,7 +84,8 @@ async function start(
     await countAll(plan, catalog, statistics);
   const steps = plan.steps() ?? null;
   const pool = createPool({ threads: options.workers, settings, ...(entry && { entry }) });
-  const making = { plan, catalog, pool, statistics };
+  // While one cell of a thread is being made, the images of the next are read.
+  const making = { plan, catalog, pool, statistics, gate: createGate(options.workers * 2) };
   const closing = new AbortController();
   let consumers = 0;
   /** Work ahead is bounded over all consumers; each has its share, at least one cell. */
@@ -87,11 +95,16 @@ async function start(
     statistics,
     info: () => ({ ...info, ...samplesOf(catalog), steps, skipped: statistics.skipped() }),
     async *cells(requests, { format = "raw", signal } = {}) {
+      if (!imageFormats.includes(format))
+        throw new StreamError(
+          "BAD_OPTION",
+          `format: got ${JSON.stringify(format)}; there are ${imageFormats.join(", ")}`,
+        );
       const stop = signal ? AbortSignal.any([signal, closing.signal]) : closing.signal;
       consumers++;
       try {
         yield* pipe(
-          () => planCells(plan, requests),
+          () => planCells(plan, steps, requests),
           (works) => ahead(works, share, (work) => makeCell(making, work, format, stop)),
         );
       } finally {

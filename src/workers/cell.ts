@@ -130,7 +130,7 @@ export async function makeCell(
     return photo;
   }
 
-  /** plan.md, rule 10. */
+  /** docs/determinism.md, "Strangers". */
   async function others(
     slot: SlotJob,
     attempt: number,
@@ -140,15 +140,28 @@ export async function makeCell(
   ): Promise<readonly Other[] | undefined> {
     const taken: Photo[] = [];
     const cell = job.slots.filter((other) => other.slot !== slot.slot);
+    const isStranger = (row: RowData): boolean =>
+      ![reference, ...taken].some((one) => same(one.row, row));
     for (const candidate of negativeCandidates(settings.seed, slot, attempt, cell.length)) {
       if (taken.length === wanted) break;
-      const other = candidate.from === "cell" ? cell[candidate.other] : undefined;
-      const photo =
-        candidate.from === "window"
-          ? await photoOf(await rowAt(slot, candidate.offset))
-          : other && (await readableOf(other));
-      if (!photo || [reference, ...taken].some((one) => same(one.row, photo.row))) continue;
+      let photo: Photo | undefined;
+      const before = images.mark();
+      let fresh = false;
+      if (candidate.from === "cell") photo = await readableOf(cell[candidate.other]!);
+      else {
+        const row = await rowAt(slot, candidate.offset);
+        if (!isStranger(row)) continue; // before it is decoded
+        fresh = !photos.has(row.id);
+        photo = await photoOf(row);
+      }
+      if (!photo || !isStranger(photo.row)) continue;
+      const after = images.mark();
       if (accepts(photo.picture, taken.length)) taken.push(photo);
+      else if (fresh && images.mark() === after) {
+        // A window may hold thousands that are refused: they must not fill the memory.
+        photos.delete(photo.row.id);
+        images.release(before);
+      }
     }
     if (taken.length < wanted) return undefined;
     return taken.map(({ row, picture }) => ({ picture, key: row.key, shard: row.shard }));
@@ -218,6 +231,22 @@ export async function makeCell(
     }
   }
 
+  /** What was decoded for other slots is decoded anew where it left no room for this one. */
+  async function makeSlotAnyway(slot: SlotJob): ReturnType<typeof makeSlot> {
+    const slabMark = slabs.mark();
+    try {
+      return await makeSlot(slot);
+    } catch (error) {
+      if (!(error instanceof RangeError) || photos.size === 0) throw error;
+      slabs.rewind(slabMark);
+      scratch.release(scratchMark);
+      images.release(imagesMark);
+      photos.clear();
+      readable.clear();
+      return await makeSlot(slot);
+    }
+  }
+
   async function finish(shown: readonly Picture[], format: ImageFormat): Promise<ImagePlace[]> {
     const places: ImagePlace[] = [];
     for (const picture of shown) {
@@ -236,7 +265,7 @@ export async function makeCell(
   try {
     for (const slot of job.slots) {
       if (!slot.wanted) continue;
-      const result = await makeSlot(slot);
+      const result = await makeSlotAnyway(slot);
       if (!result) continue;
       if ("error" in result) failed.push(result);
       else puzzles.push(result);
@@ -244,7 +273,7 @@ export async function makeCell(
     return { puzzles, failed, skips, rejects, milliseconds, slabs: slabs.finish() };
   } catch (error) {
     slabs.rewind(0);
-    throw asStreamError(error);
+    throw asStreamError(error, error instanceof RangeError ? "LIMIT" : "INTERNAL");
   } finally {
     images.release(imagesMark);
     scratch.release(scratchMark);

@@ -38,6 +38,10 @@ export interface PoolOptions {
 /** Tries of a cell whose worker dies under it. */
 const TRIES = 2;
 
+function closedError(): StreamError {
+  return new StreamError("CLOSED", "the stream was closed while a cell was being made");
+}
+
 /** Worker threads that make cells, one cell a thread at a time. A thread that dies is replaced and its cell made again. */
 export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   // A slab takes the largest image there can be, raw or as a JPEG that is larger than raw.
@@ -53,11 +57,15 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     maxThreads: threads,
     concurrentTasksPerWorker: 1,
   });
-  const orders = new Map<number, CellOrder>();
+  const jobs = new Map<
+    number,
+    { readonly order: CellOrder; readonly fail: (reason: unknown) => void }
+  >();
   const ports = new Set<MessagePort>();
   let nextJob = 0;
   let deaths = 0;
   let closed = false;
+  let lastError: unknown;
 
   pool.on("message", (message: WorkerReady) => {
     if (message?.type !== "ready") return;
@@ -65,10 +73,17 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     ports.add(port);
     port.on("close", () => ports.delete(port));
     port.on("message", (request: RowRequest) => void answer(port, request));
-    port.unref(); // the pool's own port keeps the process up while there is work
+    port.unref(); // work itself keeps the process up
   });
-  // A death also rejects the job of the thread, where it is dealt with; without a listener it would be thrown.
-  pool.on("error", () => {});
+  // A thread that dies with a job rejects it, and that is dealt with below; this is one that died without, mostly while it was starting.
+  pool.on("error", (error: unknown) => void (lastError = error));
+  // The pool does not go on replacing threads that can't start, and would leave their jobs waiting for ever.
+  pool.on("workerDestroy", () =>
+    setImmediate(() => {
+      if (pool.threads.length > 0) return;
+      for (const { fail } of jobs.values()) fail(lastError ?? new Error("no thread is left"));
+    }),
+  );
 
   async function answer(
     port: MessagePort,
@@ -76,9 +91,9 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   ): Promise<void> {
     let reply: RowReply;
     try {
-      const order = orders.get(job);
-      if (!order) return; // the job is over: its thread died or the pool is closing
-      reply = { request, row: await order.row(slot, offset) };
+      const known = jobs.get(job);
+      if (!known) return; // the job is over: its thread died or the pool is closing
+      reply = { request, row: await known.order.row(slot, offset) };
     } catch (error) {
       const { code, message } = asStreamError(error);
       reply = { request, error: { code, message } };
@@ -87,16 +102,22 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   }
 
   async function tryOnce(order: CellOrder): Promise<CellResult> {
+    const rows = await order.rows();
+    // A pool that was destroyed would start a thread for it.
+    if (closed) throw closedError();
     const id = nextJob++;
-    orders.set(id, order);
+    const lost = Promise.withResolvers<never>();
+    jobs.set(id, { order, fail: lost.reject });
+    // A job that waits for a thread to start would not keep the process from ending.
+    const alive = setInterval(() => {}, 2 ** 30);
     try {
-      const rows = await order.rows();
+      const job = { ...order.job, id, rows } satisfies CellJob;
       const transferList = rows.map((row) => row.bytes.buffer);
-      return (await pool.run({ ...order.job, id, rows } satisfies CellJob, {
-        transferList,
-      })) as CellResult;
+      const made = pool.run(job, { transferList }) as Promise<CellResult>;
+      return await Promise.race([made, lost.promise]);
     } finally {
-      orders.delete(id);
+      clearInterval(alive);
+      jobs.delete(id);
     }
   }
 
@@ -110,8 +131,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
         try {
           result = await tryOnce(order);
         } catch (error) {
-          if (closed)
-            throw new StreamError("CLOSED", "the stream was closed while a cell was being made");
+          if (closed) throw closedError();
           if (error instanceof StreamError) throw error; // a row could not be read
           deaths++;
           if (tries < TRIES) continue;
@@ -119,7 +139,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
           const keys = [...new Set(order.job.slots.map(({ row }) => row))];
           throw new StreamError(
             "WORKER_DIED",
-            `cell ${cell} of step ${step} killed its worker thread ${tries} times (rows ${keys.join(", ")})`,
+            `cell ${cell} of step ${step} killed its worker thread ${tries} times (rows ${keys.join(", ")}); the last time: ${asStreamError(error).message}`,
             {
               cause: error,
               context: { step, cell, rows: keys },
