@@ -28,7 +28,9 @@ def main(url: str, batches: int, prefetch: int) -> None:
             puzzles += len(batch)
             size += sum(image.nbytes for puzzle in batch for image in puzzle.images)
         seconds, used = time.perf_counter() - before, cpu() - cpu_before
-    print(json.dumps({"puzzles": puzzles, "bytes": size, "seconds": seconds, "cpu": used}))
+    print(
+        json.dumps({"puzzles": puzzles, "bytes": size, "seconds": seconds, "cpu": used})
+    )
 
 
 main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -8,19 +8,18 @@ from .link import Link, Options, Refused
 from .model import Batch, FailedSlot, Puzzle, integer, read_failed, read_puzzles, text
 from .slabs import Slabs
 
-#: Batches whose buffers are kept for later ones: the one being received, the one in use, one waiting in between.
-_BATCHES_KEPT = 3
-
 
 class Assembler:
     """Reads the answers to one request, the only unfinished one of its connection."""
 
-    def __init__(self, link: Link, id: int, slots: list[int] | None, copy: bool, slabs: Slabs) -> None:
+    def __init__(self, link: Link, id: int, slots: list[int] | None, copy: bool, slabs: Slabs, ahead: int = 0) -> None:
         self._link = link
         self._id = id
         self._slots = slots
         self._copy = copy
         self._slabs = slabs
+        # Batches whose buffers are kept for later ones: the one in use, the one being received, those that wait in between.
+        self._kept = 2 + ahead
 
     def next(self, step: int, credit: bool = False) -> Batch | None:
         """The batch of the step, or None where the request ends before it. `credit` gives back what each cell took of it."""
@@ -47,7 +46,7 @@ class Assembler:
             puzzles += read_puzzles(meta, message.body, self._copy)
             failed += read_failed(meta)
             received += len(message.body)
-        self._slabs.keep(_BATCHES_KEPT * received * 5 // 4)
+        self._slabs.keep(self._kept * received * 5 // 4)
         return Batch(step, _in_order(puzzles, self._slots), failed)
 
 

@@ -202,7 +202,7 @@ class _Feed:
         if self._slots is not None:
             request["slots"] = self._slots
         link.send(frame.STREAM, request)
-        self._assembler = Assembler(link, _REQUEST, self._slots, self._dialer.options.copy, self._slabs)
+        self._assembler = Assembler(link, _REQUEST, self._slots, self._dialer.options.copy, self._slabs, self._prefetch)
 
     def _drop(self) -> None:
         if self._link is not None:

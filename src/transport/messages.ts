@@ -88,10 +88,11 @@ export type ServerMessage =
     }
   | { readonly kind: "info"; readonly id: number; readonly info: StreamInfo };
 
+/** What a server sends without a body. */
+export type PlainMessage = Exclude<ServerMessage, { kind: "cell" }>;
+
 /** The frame of a message without a body. */
-export function packMessage(
-  message: ClientMessage | Exclude<ServerMessage, { kind: "cell" }>,
-): Uint8Array {
+export function packMessage(message: ClientMessage | PlainMessage): Uint8Array {
   const { kind, ...fields } = message;
   return packFrame(kinds[kind], JSON.parse(JSON.stringify(fields)) as Meta);
 }

@@ -1,8 +1,9 @@
+import { setImmediate } from "node:timers/promises";
 import type { Cell, CellMaker, ImageFormat, StepRequest, StreamInfo } from "../model.ts";
 import { asStreamError, StreamError } from "../errors.ts";
 import { cellFrames } from "./cells.ts";
 import { createCredit, type Credit } from "./credit.ts";
-import { packMessage, type ClientMessage } from "./messages.ts";
+import { packMessage, type ClientMessage, type PlainMessage } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
 
 /** One get or stream of one client, from the maker's cells to frames in the socket. */
@@ -31,11 +32,16 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
   const credit = asked.kind === "stream" ? createCredit(asked.credit) : undefined;
   const writes = new Set<Promise<void>>();
 
-  /** False when the request was cancelled meanwhile. */
+  /** Both settle with false when the request was cancelled meanwhile. */
+  const room = async (): Promise<boolean> => {
+    await outlet.room();
+    // A maker that is always ahead and a kernel that takes everything would never let a cancel in.
+    await setImmediate();
+    return !abort.signal.aborted;
+  };
   const ready = async (): Promise<boolean> => {
     await credit?.available();
-    await outlet.room();
-    return !abort.signal.aborted;
+    return await room();
   };
 
   const sendCell = async (cell: Cell): Promise<boolean> => {
@@ -57,11 +63,12 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
   };
 
   const send = async (): Promise<void> => {
-    const { first, steps } = range(asked, maker.info());
+    const { first, steps, endless } = range(asked, maker.info());
     let step = first;
-    const endBefore = (next: number): void => {
-      for (; step < next; step++)
+    const endBefore = async (next: number): Promise<void> => {
+      for (; step < next && (await room()); step++) {
         void outlet.write([packMessage({ kind: "end", id: asked.id, step })]);
+      }
     };
     const unfinished = (): boolean => step < first + steps;
     const made = maker.cells(requests(first, steps, asked.slots), { format, signal: abort.signal });
@@ -76,16 +83,21 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
           cell.release();
           break;
         }
-        endBefore(cell.step);
+        await endBefore(cell.step);
         if (!(await sendCell(cell))) break;
-        if (cell.last) endBefore(cell.step + 1);
+        if (!cell.last) continue;
+        if (asked.kind === "get") return;
+        await endBefore(cell.step + 1);
       }
     } finally {
       await cells.return?.();
     }
-    if (abort.signal.aborted) return;
-    // A step of a finite stream may hold none of the slots that were asked for: it ends all the same.
-    if (Number.isFinite(steps)) endBefore(first + steps);
+    if (asked.kind === "get" || abort.signal.aborted || !unfinished()) return;
+    if (endless) {
+      throw new StreamError("INTERNAL", `an endless stream whose cells ended at step ${step}`);
+    }
+    // The last step of a finite stream may hold none of the slots that were asked for: it ends all the same.
+    await endBefore(first + steps);
   };
 
   const run = async (): Promise<void> => {
@@ -95,20 +107,10 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
     } catch (thrown) {
       error = asStreamError(thrown);
     }
+    if (error?.code === "INTERNAL" && !abort.signal.aborted) context.onError(error);
+    // The id is free before the client can know it.
     onDone();
-    if (error !== undefined && !abort.signal.aborted) {
-      if (error.code === "INTERNAL") context.onError(error);
-      void outlet.write([
-        packMessage({
-          kind: "error",
-          id: asked.id,
-          code: error.code,
-          message: error.message.toWellFormed(),
-        }),
-      ]);
-    } else if (asked.kind === "stream" || abort.signal.aborted) {
-      void outlet.write([packMessage({ kind: "done", id: asked.id })]);
-    }
+    void outlet.write([packMessage(lastWord(asked, error, abort.signal.aborted))]);
     await Promise.all(writes);
   };
 
@@ -124,6 +126,15 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
   };
 }
 
+function lastWord(asked: Asked, error: StreamError | undefined, cancelled: boolean): PlainMessage {
+  const { id, kind, step } = asked;
+  if (cancelled) return { kind: "done", id };
+  if (error !== undefined) {
+    return { kind: "error", id, code: error.code, message: error.message.toWellFormed() };
+  }
+  return kind === "get" ? { kind: "end", id, step } : { kind: "done", id };
+}
+
 function* requests(
   first: number,
   steps: number,
@@ -133,8 +144,15 @@ function* requests(
     yield slots === undefined ? { step } : { step, slots };
 }
 
-/** Throws STEP_OUT_OF_RANGE or BAD_SLOTS. `steps` is infinite for a stream without an end. */
-function range(asked: Asked, info: StreamInfo): { first: number; steps: number } {
+interface Range {
+  readonly first: number;
+  /** Infinite where neither stream nor request have an end. */
+  readonly steps: number;
+  readonly endless: boolean;
+}
+
+/** Throws STEP_OUT_OF_RANGE or BAD_SLOTS. */
+function range(asked: Asked, info: StreamInfo): Range {
   const { slots } = asked;
   const beyond = Math.min(info.steps ?? Infinity, Math.floor(Number.MAX_SAFE_INTEGER / info.batch));
   // A stream may start where the stream ends, so that resuming after the last batch yields nothing instead of failing.
@@ -149,10 +167,9 @@ function range(asked: Asked, info: StreamInfo): { first: number; steps: number }
       throw new StreamError("BAD_SLOTS", "a slot is asked for twice");
     if (slots.length === 0) throw new StreamError("BAD_SLOTS", "no slot is asked for");
   }
-  if (asked.kind === "get") return { first: asked.step, steps: 1 };
-  const bounded = info.steps !== null || asked.steps !== undefined;
-  return {
-    first: asked.step,
-    steps: bounded ? Math.min(asked.steps ?? Infinity, beyond - asked.step) : Infinity,
-  };
+  const endless = info.steps === null;
+  if (asked.kind === "get") return { first: asked.step, steps: 1, endless };
+  const bounded = !endless || asked.steps !== undefined;
+  const steps = bounded ? Math.min(asked.steps ?? Infinity, beyond - asked.step) : Infinity;
+  return { first: asked.step, steps, endless };
 }

@@ -26,6 +26,8 @@ export interface FakeOptions {
     cell: number,
     signal: AbortSignal | undefined,
   ) => Promise<void> | void;
+  /** Awaited before the cells' iterator is closed. */
+  readonly after?: () => Promise<void>;
   /** Makes pixels once and shows the same memory for all cells: for benchmarks. */
   readonly reuse?: boolean;
   /** Real images for the formats other than raw, which otherwise carry raw pixels under another name. */
@@ -180,6 +182,7 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
           }
         }
       } finally {
+        await options.after?.();
         counts.closed++;
       }
     },

@@ -18,6 +18,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { StreamError } from "../../src/errors.ts";
+import type { CellMaker } from "../../src/model.ts";
 import { parseAddress } from "../../src/transport/address.ts";
 import { createReader, MAX_FRAME_BYTES, PREFIX_BYTES } from "../../src/transport/frame.ts";
 import {
@@ -174,7 +175,21 @@ describe("requests", () => {
     expectPixels(await peer.until("done"));
   });
 
-  test("get of some slots, and of a step of a finite stream without them", async () => {
+  test("an id is free, and counts no more, when the answer has arrived", async () => {
+    const slow = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 3));
+    await serve({ after: slow, steps: 100 }, { limits: { requests: 1 } });
+    const peer = await greeted();
+    for (let step = 0; step < 20; step++) {
+      peer.send({ kind: "get", id: 1, step });
+      expect(slotsOf(await peer.until("end", "error"))).toHaveLength(8);
+      peer.send({ kind: "stream", id: 1, step, steps: 1, credit: 1 });
+      expect((await peer.until("cell", "error")).at(-1)).toMatchObject({ kind: "cell" });
+      peer.send({ kind: "cancel", id: 1 });
+      await peer.until("done");
+    }
+  });
+
+  test("get of some slots", async () => {
     await serve({ steps: 4 });
     const peer = await greeted();
     peer.send({ kind: "get", id: 1, step: 3, slots: [6, 0] });
@@ -249,6 +264,45 @@ describe("requests", () => {
     errors = [];
     peer.send({ kind: "poll", id: 2 });
     expect(await peer.next()).toMatchObject({ kind: "info", id: 2 });
+  });
+
+  test("an endless stream whose maker stops is our bug, and said so", async () => {
+    maker = createFake();
+    const endless: CellMaker = {
+      info: () => maker.info(),
+      cells: (requests, options) => maker.cells(Iterator.from(requests).take(2), options),
+    };
+    server = await createServer(endless, {
+      listen: "tcp://127.0.0.1:0",
+      onError: (error) => errors.push(error),
+    });
+    const peer = await greeted();
+    peer.send({ kind: "stream", id: 1, step: 5, credit: 1e9 });
+    expect((await peer.until("error")).at(-1)).toMatchObject({ id: 1, code: "INTERNAL" });
+    expect(errors.splice(0)).toHaveLength(1);
+  });
+
+  test("steps without a cell end all the same", async () => {
+    maker = createFake({ steps: 5 });
+    const short: CellMaker = {
+      info: () => maker.info(),
+      cells: (requests, options) =>
+        maker.cells(
+          Iterator.from(requests).filter(({ step }) => step === 1 || step === 3),
+          options,
+        ),
+    };
+    server = await createServer(short, { listen: "tcp://127.0.0.1:0" });
+    const peer = await greeted();
+    peer.send({ kind: "stream", id: 1, step: 0, credit: 1e9 });
+    const messages = await peer.until("done");
+    const told = messages.map(
+      (message) => `${message.kind} ${"step" in message ? message.step : ""}`,
+    );
+    const one = "end 0, cell 1, cell 1, end 1, end 2";
+    expect(told.join(", ")).toBe(`${one}, cell 3, cell 3, end 3, end 4, done `);
+    peer.send({ kind: "get", id: 1, step: 2 });
+    expect(await peer.until("end")).toMatchObject([{ kind: "end", step: 2 }]);
   });
 
   test("feedback is handed on and counted", async () => {
