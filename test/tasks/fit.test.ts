@@ -25,6 +25,8 @@ describe("fitSides", () => {
     ],
     [56, 56, limits(), { width: 56, height: 56, scale: 1 }],
     [56, 56, limits({ fit: "resize" }), { width: 56, height: 56, scale: 1 }],
+    // Above the limit, but not once it is cut: nothing is scaled for it.
+    [640, 640, limits(), { width: 616, height: 616, scale: 1 }],
     // 644 x 644 would be above the limit.
     [650, 650, limits(), { width: 616, height: 616, scale: Math.sqrt(401_408 / (650 * 650)) }],
     [55, 55, limits({ fit: "resize" }), { width: 56, height: 56, scale: 56 / 55 }],

@@ -243,6 +243,7 @@ export function createHarness(): Harness {
     }
     const shown: Picture[] = [];
     const rejects: { [reason: string]: number } = {};
+    const purposes = new Set<string>();
     return {
       shown,
       rejects,
@@ -251,7 +252,12 @@ export function createHarness(): Harness {
         draw,
         arena: scratch,
         sizes: request.sizes ?? sizes28,
-        random: (purpose) => derive(request.seed ?? 1, "puzzle", request.index ?? 0, 0, purpose),
+        random(purpose) {
+          // The same purpose again is the same numbers again, and what they draw is no longer independent.
+          if (purposes.has(purpose)) throw new Error(`${purpose} is drawn for twice`);
+          purposes.add(purpose);
+          return derive(request.seed ?? 1, "puzzle", request.index ?? 0, 0, purpose);
+        },
         show(width, height) {
           const picture = results.picture(width, height);
           shown.push(picture);
