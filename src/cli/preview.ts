@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import type { Batch, Puzzle, StreamInfo } from "../model.ts";
@@ -34,54 +35,76 @@ export function previewCommand(): Command {
 }
 
 const style = `
-:root { color-scheme: light dark; --line: light-dark(#d5d5d0, #3a3a3a); --card: light-dark(#fff, #1e1e1e); --soft: light-dark(#666, #a5a5a5) }
+:root { color-scheme: light dark; --back: light-dark(#f3f3ef, #131313); --card: light-dark(#fff, #1d1d1d); --line: light-dark(#d8d8d2, #383838);
+  --soft: light-dark(#63635e, #a3a3a0); --accent: light-dark(#0b57a4, #8ec1ff); --bad: light-dark(#b3261e, #ff8a80) }
 * { box-sizing: border-box }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1200px; padding: 24px; background: light-dark(#f4f4f0, #141414) }
-h1 { font-size: 22px; margin: 0 } header p { color: var(--soft); margin: 4px 0 16px; overflow-wrap: anywhere }
-nav { display: flex; flex-wrap: wrap; gap: 8px; margin-bottom: 20px }
-nav label { border: 1px solid var(--line); border-radius: 99px; padding: 3px 12px; background: var(--card); cursor: pointer }
-article { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 16px; margin-bottom: 16px }
-article h2 { font-size: 15px; margin: 0 0 8px } article h2 small { color: var(--soft); font-weight: normal }
-.text { white-space: pre-wrap; margin: 10px 0 0 }
-.images { display: flex; flex-wrap: wrap; gap: 12px }
-figure { margin: 0 } figcaption { font-size: 13px; color: var(--soft) }
-img { display: block; max-width: min(100%, 420px); height: auto; border-radius: 4px }
-.many img { max-width: 168px }
-details { margin-top: 12px } summary { cursor: pointer; color: var(--soft) }
-.answer { font-size: 18px; font-weight: 600; margin: 6px 0 } pre { overflow-x: auto; font-size: 12px }
-.failed { color: #c33 }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1440px; padding: 20px 16px 40px; background: var(--back) }
+h1 { font-size: 24px; margin: 0 } header p { margin: 2px 0; color: var(--soft) } code, pre { font: 12px/1.45 ui-monospace, monospace; overflow-wrap: anywhere }
+nav { position: sticky; top: 0; z-index: 1; display: flex; flex-wrap: wrap; gap: 8px; padding: 10px 0; margin-bottom: 8px; background: var(--back) }
+nav label, button { font: inherit; border: 1px solid var(--line); border-radius: 99px; padding: 2px 12px; background: var(--card); color: inherit; cursor: pointer }
+nav label:not(:has(:checked)) { color: var(--soft); text-decoration: line-through } nav input { margin: 0 4px 0 0 } #answers { margin-left: auto }
+main { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 520px), 1fr)); gap: 16px }
+article { display: flex; flex-direction: column; background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px 16px }
+article.large { grid-column: 1 / -1 } article[hidden] { display: none }
+article h2 { display: flex; align-items: baseline; gap: 8px; font-size: 16px; margin: 0 0 8px } h2 small { color: var(--soft); font-weight: normal }
+h2 button { margin-left: auto; font-size: 12px; font-weight: normal; color: var(--soft) }
+.images { display: grid; gap: 10px; align-items: start } figure { margin: 0; min-width: 0 }
+.c1 { grid-template-columns: 1fr } .c2 { grid-template-columns: 1fr 1fr } .c3 { grid-template-columns: repeat(3, 1fr) } .c4 { grid-template-columns: repeat(4, 1fr) }
+.lead { grid-template: auto 1fr / 2fr 1fr 1fr } .lead figure:first-child { grid-row: span 2 }
+img { display: block; width: auto; max-width: 100%; height: auto; border-radius: 4px } figcaption { font-size: 13px; line-height: 1.3; margin-bottom: 3px }
+figcaption span, summary { color: var(--soft) } .text { white-space: pre-wrap; margin: 12px 0 } .failed { color: var(--bad) }
+details { margin-top: auto; border-top: 1px solid var(--line); padding-top: 8px } summary { cursor: pointer } .answer { font-size: 20px; font-weight: 600; color: var(--accent); margin: 4px 0 }
+pre { white-space: pre-wrap; margin: 0; color: var(--soft) } :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
+@media (max-width: 560px) { body { padding: 14px 10px 30px } article { padding: 12px } nav { position: static } #answers { margin-left: 0 } h2 button { display: none }
+  .images { gap: 6px } .c3 figcaption span { display: none } .lead { grid-template: none / 1fr 1fr } .lead figure:first-child { grid-row: auto; grid-column: 1 / -1 } }
 `;
 
+const script = `
+const articles = [...document.querySelectorAll("article")];
+document.querySelector("nav").addEventListener("change", ({ target }) => {
+  for (const one of articles) if (one.dataset.entry === target.value) one.hidden = !target.checked;
+});
+document.querySelector("#answers").addEventListener("click", ({ target }) => {
+  const open = target.textContent.startsWith("Show");
+  for (const one of document.querySelectorAll("details")) one.open = open;
+  target.textContent = open ? "Hide all answers" : "Show all answers";
+});
+document.querySelector("main").addEventListener("click", ({ target }) => {
+  if (target.tagName === "BUTTON") target.textContent = target.closest("article").classList.toggle("large") ? "smaller" : "larger";
+});
+`;
+
+/** The page runs this script and uses this style only, and loads nothing. */
+function policy(): string {
+  const hash = (text: string): string =>
+    `'sha256-${createHash("sha256").update(text).digest("base64")}'`;
+  return `default-src 'none'; img-src data:; style-src ${hash(style)}; script-src ${hash(script)}; base-uri 'none'; form-action 'none'`;
+}
+
 function previewPage(batch: Batch, info: StreamInfo): string {
-  const names = info.entries.map(({ name }) => name);
-  const filters = names
-    .map(
-      (name) =>
-        `<label><input type="checkbox" checked value="${escape(name)}"> ${escape(name)} (${batch.puzzles.filter((puzzle) => puzzle.entry === name).length})</label>`,
-    )
-    .join("\n");
-  const failed = batch.failed
-    .map(
-      ({ slot, entry, error }) =>
-        `<article data-entry="${escape(entry)}"><h2>Slot ${slot}: ${escape(entry)}</h2><p class="failed">${escape(error.message)}</p></article>`,
-    )
-    .join("\n");
+  const { step, puzzles, failed } = batch;
+  const filters = info.entries.map(({ name }) => {
+    const count = [...puzzles, ...failed].filter(({ entry }) => entry === name).length;
+    return `<label><input type="checkbox" checked value="${escape(name)}">${escape(name)} ${count}</label>`;
+  });
+  const failures = failed.map(
+    ({ slot, index, entry, error }) =>
+      `<article data-entry="${escape(entry)}"><h2>${escape(entry)} <small>slot ${slot}, puzzle ${index}</small></h2><p class="failed">No puzzle: ${escape(error.message)}</p></article>`,
+  );
+  const without = failed.length > 0 ? `, ${failed.length} slots without a usable image` : "";
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>Batch ${batch.step}</title><style>${style}</style></head>
+<meta http-equiv="Content-Security-Policy" content="${policy()}">
+<title>Batch ${step}, seed ${info.seed}</title><style>${style}</style></head>
 <body>
-<header><h1>Batch ${batch.step}</h1><p>${batch.puzzles.length} puzzles, seed ${info.seed}, ${info.samples} images; ${escape(info.fingerprint)}</p></header>
-<nav>${filters}</nav>
+<header><h1>Batch ${step}</h1>
+<p>${puzzles.length} puzzles${without}; seed ${info.seed}; ${info.samples} images in the source. Each as the model gets it: images, labels, question.</p>
+<p><code>${escape(info.fingerprint)}</code></p></header>
+<nav aria-label="What is shown">${filters.join("\n")}<button id="answers">Show all answers</button></nav>
 <main>
-${batch.puzzles.map(article).join("\n")}
-${failed}
+${[...puzzles.map(article), ...failures].join("\n")}
 </main>
-<script>
-document.querySelector("nav").addEventListener("change", ({ target }) => {
-  for (const one of document.querySelectorAll("article")) if (one.dataset.entry === target.value) one.hidden = !target.checked;
-});
-</script>
+<script>${script}</script>
 </body></html>
 `;
 }
@@ -99,19 +122,39 @@ function article(puzzle: Puzzle): string {
       texts.push(lines.join("\n"));
       continue;
     }
-    const image = images[figures.length]!;
-    const data = Buffer.from(image.data).toString("base64");
-    const name = label.replace(/:\s*$/, "").trim();
+    const { width, height, data } = images[figures.length]!;
+    const name = escape(label.replace(/:\s*$/, "").trim());
+    const source = `data:image/jpeg;base64,${Buffer.from(data).toString("base64")}`;
     figures.push(
-      `<figure><img src="data:image/jpeg;base64,${data}" width="${image.width}" height="${image.height}" alt="${escape(name)}"><figcaption>${escape(name)} <span>${image.width} x ${image.height}</span></figcaption></figure>`,
+      `<figure><figcaption>${name} <span>${width} × ${height}</span></figcaption><img src="${source}" width="${width}" height="${height}" alt="${name} of puzzle ${index}" loading="lazy" decoding="async"></figure>`,
     );
     label = "";
   }
   texts.push(label);
-  return `<article data-entry="${escape(entry)}"><h2>${escape(entry)} <small>slot ${slot}, puzzle ${index}</small></h2>
-<div class="images${figures.length > 5 ? " many" : ""}">${figures.join("")}</div>
+  return `<article data-entry="${escape(entry)}"><h2>${escape(entry)} <small>slot ${slot}, puzzle ${index}</small><button>larger</button></h2>
+<div class="images ${layout(figures.length)}">${figures.join("")}</div>
 <p class="text">${escape(texts.join("\n").trim())}</p>
-<details><summary>Answer</summary><p class="answer">${escape(answer)}</p><pre>${escape(JSON.stringify(recipe, null, 1))}</pre></details></article>`;
+<details><summary>Answer and recipe</summary><p class="answer">${escape(answer)}</p><pre>${escape(recipeText(recipe))}</pre></details></article>`;
+}
+
+/** Columns for pairs and squares; else the first image leads. */
+function layout(images: number): string {
+  if (images < 4) return `c${images}`;
+  const side = Math.sqrt(images);
+  return Number.isInteger(side) ? `c${Math.min(4, side)}` : "lead";
+}
+
+/** A line a value; what is short stays on one. */
+function recipeText(recipe: Puzzle["recipe"]): string {
+  return Object.entries(recipe)
+    .map(([name, value]) => {
+      const rows = Array.isArray(value) && value.some((one) => typeof one === "object");
+      const text = (one: unknown): string => JSON.stringify(one).replaceAll(",", ", ");
+      return rows
+        ? `${name}:\n${value.map((one) => `  ${text(one)}`).join("\n")}`
+        : `${name}: ${text(value)}`;
+    })
+    .join("\n");
 }
 
 function escape(text: string): string {
