@@ -21,7 +21,7 @@ export interface Limits {
   readonly handshake: number;
   /** Unanswered requests of one connection. */
   readonly requests: number;
-  /** Bytes of one connection that wait for the kernel before no further cell is pulled for it. */
+  /** Bytes of one connection that wait for the kernel before no further cell is pulled for it; each of its requests may be pulling one by then. */
   readonly queued: number;
   /** Bytes of a frame from a client, before and after its hello. */
   readonly helloFrame: number;

@@ -3,6 +3,7 @@ import {
   chmodSync,
   existsSync,
   mkdtempSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -524,6 +525,21 @@ describe("whatever a client sends", () => {
     peer.send(...messages);
     expect((await peer.until("error")).at(-1)).toMatchObject({ code: "PROTOCOL" });
     expect(await peer.next()).toBeUndefined();
+    await alive();
+  });
+
+  test("every bad frame of the vectors is answered with its code", async () => {
+    await serve();
+    const file = new URL("../vectors/protocol/bad.json", import.meta.url);
+    const vectors = JSON.parse(readFileSync(file, "utf8")) as Record<string, string | number>[];
+    const bad = vectors.filter(({ from }) => from === "client");
+    expect(bad.length).toBeGreaterThan(50);
+    for (const { name, hex, code, limit } of bad) {
+      const peer = limit === 2 ** 16 ? await dial() : await greeted();
+      peer.raw(Buffer.from(String(hex), "hex"));
+      expect([name, await peer.next()]).toMatchObject([name, { kind: "error", code }]);
+      peer.socket.destroy();
+    }
     await alive();
   });
 
