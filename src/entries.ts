@@ -36,6 +36,11 @@ export function resolveEntries({
       options = {},
     } = typeof given === "string" ? parseEntry(given, at) : given;
     const task = taskByName(taskName);
+    if (level !== undefined && !task.levels.includes(level))
+      throw new StreamError(
+        "BAD_OPTION",
+        `entry ${at + 1}: level: got ${JSON.stringify(level)}; ${taskName} has ${task.levels.join(", ")}`,
+      );
     const written = level === undefined ? options : { ...options, level };
     let full: object;
     try {

@@ -1,10 +1,5 @@
 /** The public API. */
-export {
-  createStream,
-  type IterateOptions,
-  type MakeOptions,
-  type Stream,
-} from "./loader.ts";
+export { createStream, type IterateOptions, type MakeOptions, type Stream } from "./loader.ts";
 export type { EntryOptions, ResolvedOptions, StreamOptions } from "./options.ts";
 export type {
   Batch,

@@ -35,12 +35,18 @@ export async function openFile(path: string, shard: string): Promise<File> {
       checkRange(shard, size, at, length);
       let done = 0;
       while (done < length) {
-        const { bytesRead } = await handle.read(into, done, length - done, at + done).catch((cause: unknown) => {
-          throw new StreamError("SHARD_CORRUPT", `${shard}: can't be read at byte ${at + done}: ${reasonOf(cause)}`, {
-            cause,
-            context: { shard, offset: at + done },
+        const { bytesRead } = await handle
+          .read(into, done, length - done, at + done)
+          .catch((cause: unknown) => {
+            throw new StreamError(
+              "SHARD_CORRUPT",
+              `${shard}: can't be read at byte ${at + done}: ${reasonOf(cause)}`,
+              {
+                cause,
+                context: { shard, offset: at + done },
+              },
+            );
           });
-        });
         if (bytesRead === 0) break;
         done += bytesRead;
       }
@@ -83,13 +89,18 @@ export function closed(shard: string): StreamError {
 
 /** What the operating system says, without the path: it may be one of this machine. */
 export function reasonOf(cause: unknown): string {
-  if (cause instanceof Error && "code" in cause && typeof cause.code === "string") return cause.code;
+  if (cause instanceof Error && "code" in cause && typeof cause.code === "string")
+    return cause.code;
   return cause instanceof Error ? cause.message : String(cause);
 }
 
 function checkRange(shard: string, size: number, at: number, length: number): void {
   if (at >= 0 && length >= 0 && at + length <= size) return;
-  throw new StreamError("SHARD_CORRUPT", `${shard}: ends at byte ${size}, ${length} bytes wanted from byte ${at}`, {
-    context: { shard, offset: at },
-  });
+  throw new StreamError(
+    "SHARD_CORRUPT",
+    `${shard}: ends at byte ${size}, ${length} bytes wanted from byte ${at}`,
+    {
+      context: { shard, offset: at },
+    },
+  );
 }

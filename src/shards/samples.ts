@@ -33,7 +33,11 @@ export function splitName(name: string): { key: string; extension: string } | un
  * The image is the first member whose whole extension is that of an image ("a.jpg"), else the first whose last part is ("a.v2.jpg", but
  * "a.seg.png" only where there is no better).
  */
-export async function* samples(members: AsyncIterable<Member>, shard: string, notes: Notebook): AsyncGenerator<Sample, void, undefined> {
+export async function* samples(
+  members: AsyncIterable<Member>,
+  shard: string,
+  notes: Notebook,
+): AsyncGenerator<Sample, void, undefined> {
   const seen = new Set<string>();
   let key: string | undefined;
   let extensions: string[] = [];
@@ -51,7 +55,8 @@ export async function* samples(members: AsyncIterable<Member>, shard: string, no
     const reason = unusable(member);
     if (reason !== undefined) {
       notes.skip(reason);
-      if (reason === "link" || reason === "special file") notes.problem({ shard, key: member.name, offset: member.header, reason });
+      if (reason === "link" || reason === "special file")
+        notes.problem({ shard, key: member.name, offset: member.header, reason });
       continue;
     }
     const parts = splitName(member.name);
@@ -62,7 +67,12 @@ export async function* samples(members: AsyncIterable<Member>, shard: string, no
     if (parts.key !== key) {
       const sample = finish();
       if (sample) yield sample;
-      if (seen.has(parts.key)) throw corrupt(shard, member.header, `the members of sample ${parts.key} are not adjacent: ${member.name}`);
+      if (seen.has(parts.key))
+        throw corrupt(
+          shard,
+          member.header,
+          `the members of sample ${parts.key} are not adjacent: ${member.name}`,
+        );
       seen.add(parts.key);
       ({ key } = parts);
       extensions = [];
@@ -70,7 +80,8 @@ export async function* samples(members: AsyncIterable<Member>, shard: string, no
       json = undefined;
       exact = false;
     }
-    if (extensions.includes(parts.extension)) throw corrupt(shard, member.header, `${member.name} stands twice`);
+    if (extensions.includes(parts.extension))
+      throw corrupt(shard, member.header, `${member.name} stands twice`);
     extensions.push(parts.extension);
     if (parts.extension.toLowerCase() === "json") json = member;
     if (!isImageName(member.name)) continue;

@@ -17,7 +17,11 @@ export const columns = { header: 0, image: 1, imageSize: 2, json: 3, jsonSize: 4
 export const WIDTH = 5;
 
 /** Reads the headers of a shard. Rejects SHARD_CORRUPT; ABORTED. */
-export async function scanTar(source: ByteSource, shard: string, signal?: AbortSignal): Promise<TarIndex> {
+export async function scanTar(
+  source: ByteSource,
+  shard: string,
+  signal?: AbortSignal,
+): Promise<TarIndex> {
   const notes = createNotebook();
   const globals: Globals[] = [];
   let places = new Float64Array(64 * WIDTH);
@@ -33,7 +37,10 @@ export async function scanTar(source: ByteSource, shard: string, signal?: AbortS
       more.set(places);
       places = more;
     }
-    places.set([image.header, image.offset, image.size, json?.offset ?? -1, json?.size ?? 0], rows * WIDTH);
+    places.set(
+      [image.header, image.offset, image.size, json?.offset ?? -1, json?.size ?? 0],
+      rows * WIDTH,
+    );
     rows++;
   }
   return {

@@ -45,25 +45,41 @@ export function corrupt(shard: string, offset: number, reason: string): StreamEr
  * All members in order. Bodies are skipped, not read. An archive that does not end in a zero block, or has data after it, is damaged: a cut
  * file must never pass for a shorter one. `globals` is filled with what readMember needs later.
  */
-export async function* members(source: ByteSource, shard: string, globals: Globals[] = []): AsyncGenerator<Member, void, undefined> {
+export async function* members(
+  source: ByteSource,
+  shard: string,
+  globals: Globals[] = [],
+): AsyncGenerator<Member, void, undefined> {
   const blocks = readAhead(source);
   let at = 0;
   for (;;) {
-    if (at + BLOCK > source.size) throw corrupt(shard, at, `end of the archive is missing, the file has ${source.size} bytes`);
+    if (at + BLOCK > source.size)
+      throw corrupt(shard, at, `end of the archive is missing, the file has ${source.size} bytes`);
     if (isZero(await blocks(at, BLOCK))) {
       await checkTail(source, shard, at + BLOCK);
       return;
     }
     const member = await memberAt(blocks, source.size, shard, at, globals);
     const end = member.offset + paddedSize(member.size);
-    if (end > source.size) throw corrupt(shard, member.header, `${member.name} has ${member.size} bytes, the file ends at ${source.size}: truncated`);
+    if (end > source.size)
+      throw corrupt(
+        shard,
+        member.header,
+        `${member.name} has ${member.size} bytes, the file ends at ${source.size}: truncated`,
+      );
     if (!member.marker) yield member;
     at = end;
   }
 }
 
 /** The member whose first header block is at `header`, from bytes that begin there and hold all its header blocks. */
-export function readMember(headers: Uint8Array, header: number, size: number, shard: string, globals: readonly Globals[]): Promise<Member> {
+export function readMember(
+  headers: Uint8Array,
+  header: number,
+  size: number,
+  shard: string,
+  globals: readonly Globals[],
+): Promise<Member> {
   const local = (at: number, length: number): Promise<Uint8Array> => {
     const from = at - header;
     if (from + length > headers.length) throw corrupt(shard, at, "header is longer than it was");
@@ -89,7 +105,13 @@ interface MemberOrMarker extends Member {
   readonly marker: boolean;
 }
 
-async function memberAt(blocks: ReadBlocks, fileSize: number, shard: string, header: number, globals: Globals[]): Promise<MemberOrMarker> {
+async function memberAt(
+  blocks: ReadBlocks,
+  fileSize: number,
+  shard: string,
+  header: number,
+  globals: Globals[],
+): Promise<MemberOrMarker> {
   let at = header;
   let longName: string | undefined;
   let overrides: Overrides = globals.at(-1) ?? {};
@@ -98,14 +120,20 @@ async function memberAt(blocks: ReadBlocks, fileSize: number, shard: string, hea
     const block = await blocks(at, BLOCK);
     const raw = parseBlock(block, shard, at);
     const { type } = raw;
-    if (type === "S" || type === "M") throw corrupt(shard, at, `${raw.name}: sparse and multi-volume members (type ${type}) can't be read,`);
+    if (type === "S" || type === "M")
+      throw corrupt(
+        shard,
+        at,
+        `${raw.name}: sparse and multi-volume members (type ${type}) can't be read,`,
+      );
     if (!extensionTypes.has(type)) {
       const name = overrides.path ?? longName ?? raw.name;
       const kind = kindOf(type, name);
       const size = kind === "file" || !bodyless.has(type) ? (overrides.size ?? raw.size) : 0;
       return { name, kind, header, offset: at + BLOCK, size, marker: type === "V" };
     }
-    if (raw.size > LONGEST_EXTENSION) throw corrupt(shard, at, `header extension of ${raw.size} bytes`);
+    if (raw.size > LONGEST_EXTENSION)
+      throw corrupt(shard, at, `header extension of ${raw.size} bytes`);
     const next = at + BLOCK + paddedSize(raw.size);
     if (next > fileSize) throw corrupt(shard, at, "truncated in a header extension");
     const body = await blocks(at + BLOCK, raw.size);
@@ -135,13 +163,18 @@ const extensionTypes = new Set(["L", "K", "x", "g"]);
 const bodyless = new Set(["1", "2", "3", "4", "5", "6"]);
 
 function kindOf(type: string, name: string): MemberKind {
-  if (type === "0" || type === "7" || type === "\0") return name.endsWith("/") ? "directory" : "file";
+  if (type === "0" || type === "7" || type === "\0")
+    return name.endsWith("/") ? "directory" : "file";
   if (type === "5" || type === "D") return "directory";
   if (type === "1" || type === "2") return "link";
   return "special";
 }
 
-function parseBlock(block: Uint8Array, shard: string, at: number): { name: string; type: string; size: number } {
+function parseBlock(
+  block: Uint8Array,
+  shard: string,
+  at: number,
+): { name: string; type: string; size: number } {
   let unsigned = 0;
   let signed = 0;
   for (let i = 0; i < BLOCK; i++) {
@@ -153,7 +186,8 @@ function parseBlock(block: Uint8Array, shard: string, at: number): { name: strin
   // some old archivers summed signed bytes
   if (sum !== unsigned && sum !== signed) throw corrupt(shard, at, "bad header checksum");
   const size = parseNumber(block, 124, 12);
-  if (size === undefined || size > Number.MAX_SAFE_INTEGER) throw corrupt(shard, at, "bad size field in the header");
+  if (size === undefined || size > Number.MAX_SAFE_INTEGER)
+    throw corrupt(shard, at, "bad size field in the header");
   const name = text(untilZero(block.subarray(0, 100)));
   const prefix = text(untilZero(block.subarray(345, 500)));
   return {
@@ -165,7 +199,14 @@ function parseBlock(block: Uint8Array, shard: string, at: number): { name: strin
 
 /** "ustar" and a zero: POSIX. GNU writes "ustar" and two spaces, and keeps times where POSIX has the prefix. */
 function isUstar(block: Uint8Array): boolean {
-  return block[257] === 0x75 && block[258] === 0x73 && block[259] === 0x74 && block[260] === 0x61 && block[261] === 0x72 && block[262] === 0;
+  return (
+    block[257] === 0x75 &&
+    block[258] === 0x73 &&
+    block[259] === 0x74 &&
+    block[260] === 0x61 &&
+    block[261] === 0x72 &&
+    block[262] === 0
+  );
 }
 
 /** Octal digits between spaces, ended by a space or zero; or, with the top bit set, big-endian binary (GNU). Undefined for anything else. */
@@ -197,7 +238,13 @@ function parsePax(body: Uint8Array, shard: string, at: number): Overrides {
     const digits = space < 0 || space - from > 8 ? "" : text(body.subarray(from, space));
     const end = from + Number(digits);
     const equals = body.indexOf(61, space);
-    if (!/^[1-9][0-9]*$/.test(digits) || end > body.length || body[end - 1] !== 10 || equals < 0 || equals >= end)
+    if (
+      !/^[1-9][0-9]*$/.test(digits) ||
+      end > body.length ||
+      body[end - 1] !== 10 ||
+      equals < 0 ||
+      equals >= end
+    )
       throw corrupt(shard, at, "bad PAX record");
     const key = text(body.subarray(space + 1, equals));
     const value = text(body.subarray(equals + 1, end - 1));
@@ -205,7 +252,8 @@ function parsePax(body: Uint8Array, shard: string, at: number): Overrides {
     if (key === "path") found.path = value === "" ? undefined : value;
     if (key === "size" && value === "") found.size = undefined;
     else if (key === "size") {
-      if (!/^[0-9]{1,16}$/.test(value) || !Number.isSafeInteger(Number(value))) throw corrupt(shard, at, "bad size in a PAX record");
+      if (!/^[0-9]{1,16}$/.test(value) || !Number.isSafeInteger(Number(value)))
+        throw corrupt(shard, at, "bad size in a PAX record");
       found.size = Number(value);
     }
     from = end;
@@ -239,7 +287,8 @@ async function checkTail(source: ByteSource, shard: string, from: number): Promi
   for (let at = from; at < source.size; at += LARGEST_READ) {
     const part = await source.read(at, Math.min(LARGEST_READ, source.size - at));
     const other = part.findIndex((byte) => byte !== 0);
-    if (other >= 0) throw corrupt(shard, at + other, "data after the end of the archive (were archives joined?)");
+    if (other >= 0)
+      throw corrupt(shard, at + other, "data after the end of the archive (were archives joined?)");
   }
 }
 

@@ -43,8 +43,12 @@ interface Held {
 }
 
 /** Lists the source. Rejects as Source.list does. */
-export async function createCatalog(source: Source, { open: limit = 64, signal }: CatalogOptions = {}): Promise<Catalog> {
-  if (!Number.isInteger(limit) || limit < 1) throw new StreamError("BAD_OPTION", `open: expected an integer of at least 1, got ${limit}`);
+export async function createCatalog(
+  source: Source,
+  { open: limit = 64, signal }: CatalogOptions = {},
+): Promise<Catalog> {
+  if (!Number.isInteger(limit) || limit < 1)
+    throw new StreamError("BAD_OPTION", `open: expected an integer of at least 1, got ${limit}`);
   const list = await source.list(signal);
   const counts = new Float64Array(list.length).fill(-1);
   const problems: Problem[] = [];
@@ -83,7 +87,8 @@ export async function createCatalog(source: Source, { open: limit = 64, signal }
   function note(number: number, shard: Shard): void {
     counts[number] = shard.rows;
     problems.push(...(shard.notes?.problems ?? []));
-    for (const [reason, count] of Object.entries(shard.notes?.skipped ?? {})) skipped[reason] = (skipped[reason] ?? 0) + count;
+    for (const [reason, count] of Object.entries(shard.notes?.skipped ?? {}))
+      skipped[reason] = (skipped[reason] ?? 0) + count;
   }
 
   function nameOf(number: number): string {
@@ -92,7 +97,8 @@ export async function createCatalog(source: Source, { open: limit = 64, signal }
 
   async function using<T>(number: number, work: (shard: Shard) => T | Promise<T>): Promise<T> {
     if (closing) throw new StreamError("CLOSED", `${source.address}: the catalog is closed`);
-    if (!list[number]) throw new StreamError("INTERNAL", `${source.address}: shard ${number} of ${list.length}`);
+    if (!list[number])
+      throw new StreamError("INTERNAL", `${source.address}: shard ${number} of ${list.length}`);
     const one = held.get(number) ?? { shard: opened(number), users: 0 };
     held.delete(number);
     held.set(number, one);
@@ -139,11 +145,15 @@ export async function createCatalog(source: Source, { open: limit = 64, signal }
     list,
     shards: list.length,
     rows: (shard) => ((counts[shard] ?? -1) >= 0 ? counts[shard] : undefined),
-    count: (shard) => ((counts[shard] ?? -1) >= 0 ? Promise.resolve(counts[shard] as number) : using(shard, (one) => one.rows)),
+    count: (shard) =>
+      (counts[shard] ?? -1) >= 0
+        ? Promise.resolve(counts[shard] as number)
+        : using(shard, (one) => one.rows),
     read: (shard, row, allocate) => using(shard, (one) => one.read(row, allocate)),
     problems,
     skipped,
-    fingerprintParts: () => list.map(({ name, size, hash }) => ({ name, size, ...(hash !== undefined && { hash }) })),
+    fingerprintParts: () =>
+      list.map(({ name, size, hash }) => ({ name, size, ...(hash !== undefined && { hash }) })),
     close: () => (closing ??= closeAll()),
   };
 }

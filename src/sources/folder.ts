@@ -36,7 +36,10 @@ export interface Listing extends Notes {
  * Images in a folder and the folders in it. The key is the relative path without the extension; group is the key. Symbolic links are followed
  * to files inside of the folder only; other links are reported and skipped, as are names that are not UTF-8.
  */
-export function createFolderSource(path: string, { order, listing, address = path }: FolderOptions = {}): Source {
+export function createFolderSource(
+  path: string,
+  { order, listing, address = path }: FolderOptions = {},
+): Source {
   let listed = listing && Promise.resolve(listing);
   const list = (): Promise<Listing> => {
     listed ??= listFolder(path, isImageName).catch((error: unknown) => {
@@ -50,7 +53,8 @@ export function createFolderSource(path: string, { order, listing, address = pat
     async list(signal) {
       checkAbort(address, signal);
       const found = await list();
-      if (found.count === 0) throw new StreamError("SOURCE_EMPTY", `${address}: no image in this folder`);
+      if (found.count === 0)
+        throw new StreamError("SOURCE_EMPTY", `${address}: no image in this folder`);
       return [
         {
           name: FOLDER,
@@ -105,7 +109,10 @@ function folderShard(path: string, listing: Listing, order: Uint32Array | undefi
  * Files below `path` whose name `wanted` accepts. Hidden names are skipped. Rejects SOURCE_NOT_FOUND where the folder can't be read.
  * Names are kept as bytes in one buffer: a hundred thousand strings would be ten times the memory.
  */
-export async function listFolder(path: string, wanted: (name: string) => boolean): Promise<Listing> {
+export async function listFolder(
+  path: string,
+  wanted: (name: string) => boolean,
+): Promise<Listing> {
   const notes = createNotebook();
   const root = realRoot(path);
   const names: string[] = [];
@@ -137,7 +144,8 @@ async function entriesOf(root: string, folder: string, notes: Notebook): Promise
   try {
     return await readdir(join(root, folder), { withFileTypes: true });
   } catch (cause) {
-    if (folder === "") throw new StreamError("SOURCE_NOT_FOUND", `${root}: ${reasonOf(cause)}`, { cause });
+    if (folder === "")
+      throw new StreamError("SOURCE_NOT_FOUND", `${root}: ${reasonOf(cause)}`, { cause });
     notes.skip("unreadable folder");
     notes.problem({
       shard: FOLDER,
@@ -149,11 +157,17 @@ async function entriesOf(root: string, folder: string, notes: Notebook): Promise
 }
 
 /** Whether a link leads to a wanted file inside of the folder. */
-function followed(root: string, name: string, wanted: (name: string) => boolean, notes: Notebook): boolean {
+function followed(
+  root: string,
+  name: string,
+  wanted: (name: string) => boolean,
+  notes: Notebook,
+): boolean {
   let reason: string;
   try {
     const target = realpathSync(join(root, name));
-    if (!target.startsWith(root.endsWith(sep) ? root : root + sep)) reason = "link leaves the folder";
+    if (!target.startsWith(root.endsWith(sep) ? root : root + sep))
+      reason = "link leaves the folder";
     else if (!statSync(target).isFile()) reason = "link to what is no file";
     else if (wanted(name)) return true;
     else {
@@ -188,7 +202,8 @@ function compact(root: string, names: readonly string[], notes: Notebook): Listi
       continue;
     }
     // a code unit of UTF-16 is at most three bytes of UTF-8
-    if (bytes.length < end + name.length * 3) bytes = Buffer.concat([bytes, Buffer.allocUnsafe(bytes.length + name.length * 3)]);
+    if (bytes.length < end + name.length * 3)
+      bytes = Buffer.concat([bytes, Buffer.allocUnsafe(bytes.length + name.length * 3)]);
     end += bytes.write(name, end);
     ends[count] = end;
     sizes[count] = stats.size;

@@ -176,7 +176,13 @@ function spread(counts: ReadonlyMap<number, number>): Spread | null {
   return null;
 }
 
-function difference(now: { readonly [reason: string]: number }, before: { readonly [reason: string]: number }): Record<string, number> {
-  const changes = Object.entries(now).map(([reason, count]): [string, number] => [reason, count - (before[reason] ?? 0)]);
+function difference(
+  now: { readonly [reason: string]: number },
+  before: { readonly [reason: string]: number },
+): Record<string, number> {
+  const changes = Object.entries(now).map(([reason, count]): [string, number] => [
+    reason,
+    count - (before[reason] ?? 0),
+  ]);
   return Object.fromEntries(changes.filter(([, count]) => count > 0));
 }

@@ -24,10 +24,12 @@ export async function openSource(address: string, options: OpenOptions = {}): Pr
   const kind = kindOf(address);
   if (kind === "folder") return openFolder(address, options);
   if (kind !== undefined) {
-    if (!isTarName(address)) throw new StreamError("BAD_OPTION", `${address}: expected a folder or a .tar file`);
+    if (!isTarName(address))
+      throw new StreamError("BAD_OPTION", `${address}: expected a folder or a .tar file`);
     return createTarsSource(address, [{ name: basename(address), path: address }], options);
   }
-  if (!isPattern(address)) throw new StreamError("SOURCE_NOT_FOUND", `${address}: no such file or folder`);
+  if (!isPattern(address))
+    throw new StreamError("SOURCE_NOT_FOUND", `${address}: no such file or folder`);
   return createTarsSource(address, await filesOf(address), options);
 }
 
@@ -36,9 +38,14 @@ async function openFolder(address: string, options: OpenOptions): Promise<Source
   const tars: TarFile[] = [];
   for (let i = 0; i < listing.count; i++) {
     const name = listing.name(i);
-    if (isTarName(name)) tars.push({ name, path: `${address}${address.endsWith("/") ? "" : "/"}${name}` });
+    if (isTarName(name))
+      tars.push({ name, path: `${address}${address.endsWith("/") ? "" : "/"}${name}` });
   }
-  if (listing.count === 0) throw new StreamError("SOURCE_EMPTY", `${address}: neither an image nor a .tar file in this folder`);
+  if (listing.count === 0)
+    throw new StreamError(
+      "SOURCE_EMPTY",
+      `${address}: neither an image nor a .tar file in this folder`,
+    );
   if (tars.length === 0) return createFolderSource(address, { ...options, listing, address });
   if (tars.length === listing.count) return createTarsSource(address, tars, options);
   const images = listing.count - tars.length;
@@ -55,12 +62,15 @@ async function filesOf(address: string): Promise<TarFile[]> {
   const seen = new Set<string>();
   for (const pattern of expandBraces(address)) {
     const paths = /[*?[]/.test(pattern) ? await glob(pattern) : [pattern];
-    if (paths.length === 0) throw new StreamError("SOURCE_NOT_FOUND", `${address}: no file matches ${pattern}`);
+    if (paths.length === 0)
+      throw new StreamError("SOURCE_NOT_FOUND", `${address}: no file matches ${pattern}`);
     for (const path of paths) {
       if (seen.has(path)) throw new StreamError("BAD_OPTION", `${address}: names ${path} twice`);
       seen.add(path);
-      if (!isTarName(path)) throw new StreamError("BAD_OPTION", `${address}: ${path} is no .tar file`);
-      if (kindOf(path) !== "file") throw new StreamError("SOURCE_NOT_FOUND", `${address}: no such file: ${path}`);
+      if (!isTarName(path))
+        throw new StreamError("BAD_OPTION", `${address}: ${path} is no .tar file`);
+      if (kindOf(path) !== "file")
+        throw new StreamError("SOURCE_NOT_FOUND", `${address}: no such file: ${path}`);
       files.push({ name: path.slice(base.length), path });
     }
   }

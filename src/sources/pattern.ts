@@ -24,7 +24,11 @@ export function expandBraces(pattern: string): string[] {
 function alternatives(inside: string, pattern: string): string[] {
   const range = /^(\d{1,15})\.\.(\d{1,15})$/.exec(inside);
   if (!range) {
-    if (!inside.includes(",")) throw new StreamError("BAD_OPTION", `${pattern}: {${inside}} is neither a range {0..9} nor a list {a,b}`);
+    if (!inside.includes(","))
+      throw new StreamError(
+        "BAD_OPTION",
+        `${pattern}: {${inside}} is neither a range {0..9} nor a list {a,b}`,
+      );
     return inside.split(",");
   }
   const [, low = "", high = ""] = range;
@@ -57,12 +61,19 @@ export async function glob(pattern: string): Promise<string[]> {
   return sortUtf8([...found]);
 }
 
-async function descend(folder: string, [component = "", ...rest]: readonly string[], found: Set<string>): Promise<void> {
-  const entries = await readdir(folder === "" ? "." : folder, { withFileTypes: true }).catch(() => []);
+async function descend(
+  folder: string,
+  [component = "", ...rest]: readonly string[],
+  found: Set<string>,
+): Promise<void> {
+  const entries = await readdir(folder === "" ? "." : folder, { withFileTypes: true }).catch(
+    () => [],
+  );
   if (component === "**") {
     await descend(folder, rest, found);
     for (const entry of entries)
-      if (entry.isDirectory() && !entry.name.startsWith(".")) await descend(`${folder}${entry.name}/`, [component, ...rest], found);
+      if (entry.isDirectory() && !entry.name.startsWith("."))
+        await descend(`${folder}${entry.name}/`, [component, ...rest], found);
     return;
   }
   for (const entry of entries) {
@@ -104,7 +115,9 @@ function fits(part: string, letter: string): boolean {
   const negated = part[1] === "!" || part[1] === "^";
   const set = Array.from(part.slice(negated ? 2 : 1, -1));
   const inside = set.some((one, i) =>
-    set[i + 1] === "-" && i + 2 < set.length ? one <= letter && letter <= (set[i + 2] as string) : one === letter,
+    set[i + 1] === "-" && i + 2 < set.length
+      ? one <= letter && letter <= (set[i + 2] as string)
+      : one === letter,
   );
   return inside !== negated;
 }

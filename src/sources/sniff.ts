@@ -24,7 +24,8 @@ export function sniff(bytes: Uint8Array): Sniffed {
         height: view.getUint16(8, true),
       }),
     };
-  if (starts(bytes, 0, "RIFF") && starts(bytes, 8, "WEBP")) return { format: "webp", ...webpSize(bytes, view) };
+  if (starts(bytes, 0, "RIFF") && starts(bytes, 8, "WEBP"))
+    return { format: "webp", ...webpSize(bytes, view) };
   if (starts(bytes, 4, "ftypavif") || starts(bytes, 4, "ftypavis")) return { format: "avif" };
   if (starts(bytes, 0, "II*\0") || starts(bytes, 0, "MM\0*")) return { format: "tiff" };
   return { format: "unknown" };
@@ -55,14 +56,19 @@ function jpegSize(view: DataView): { width: number; height: number } | undefined
 }
 
 /** VP8X, VP8L (RFC 9649) or the key frame header of VP8 (RFC 6386, 9.1). */
-function webpSize(bytes: Uint8Array, view: DataView): { width: number; height: number } | undefined {
+function webpSize(
+  bytes: Uint8Array,
+  view: DataView,
+): { width: number; height: number } | undefined {
   if (bytes.length < 30) return undefined;
-  if (starts(bytes, 12, "VP8X")) return { width: uint24(view, 24) + 1, height: uint24(view, 27) + 1 };
+  if (starts(bytes, 12, "VP8X"))
+    return { width: uint24(view, 24) + 1, height: uint24(view, 27) + 1 };
   if (starts(bytes, 12, "VP8L")) {
     const bits = view.getUint32(21, true);
     return { width: (bits & 0x3fff) + 1, height: ((bits >>> 14) & 0x3fff) + 1 };
   }
-  if (starts(bytes, 12, "VP8 ")) return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
+  if (starts(bytes, 12, "VP8 "))
+    return { width: view.getUint16(26, true) & 0x3fff, height: view.getUint16(28, true) & 0x3fff };
   return undefined;
 }
 

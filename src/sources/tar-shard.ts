@@ -17,7 +17,11 @@ export interface TarOptions {
 }
 
 /** A tar shard whose headers have been read. Owns `source` and closes it, also when this rejects (SHARD_CORRUPT, ABORTED). */
-export async function openTar(source: ByteSource, shard: string, { group, signal }: TarOptions = {}): Promise<Shard> {
+export async function openTar(
+  source: ByteSource,
+  shard: string,
+  { group, signal }: TarOptions = {},
+): Promise<Shard> {
   try {
     const index = await scanTar(source, shard, signal);
     let open = true;
@@ -44,7 +48,12 @@ export async function openTar(source: ByteSource, shard: string, { group, signal
         const [headers, bytes, json] = await Promise.all(work);
         const member = await readMember(headers, header, source.size, shard, index.globals);
         const key = splitName(member.name)?.key ?? member.name;
-        return { key, group: (json && group !== undefined ? groupOf(json, group) : undefined) ?? key, name: member.name, bytes };
+        return {
+          key,
+          group: (json && group !== undefined ? groupOf(json, group) : undefined) ?? key,
+          name: member.name,
+          bytes,
+        };
       },
       async close() {
         open = false;
@@ -64,7 +73,11 @@ export function checkRow(shard: string, row: number, rows: number): void {
 
 export function checkSize(shard: string, size: number, offset: number): void {
   if (size <= LARGEST_IMAGE) return;
-  throw new StreamError("IMAGE_UNUSABLE", `${shard}: image of ${size} bytes, the limit is ${LARGEST_IMAGE}`, { context: { shard, offset } });
+  throw new StreamError(
+    "IMAGE_UNUSABLE",
+    `${shard}: image of ${size} bytes, the limit is ${LARGEST_IMAGE}`,
+    { context: { shard, offset } },
+  );
 }
 
 /** The field of the JSON where it is a string or a number, else undefined: then the key is the group. */

@@ -17,7 +17,11 @@ export interface TarsOptions {
 }
 
 /** Local tar files, in the order given. Sizes and times are those of the first list(): a file that differs later is SHARD_CORRUPT. */
-export function createTarsSource(address: string, files: readonly TarFile[], options: TarsOptions = {}): Source {
+export function createTarsSource(
+  address: string,
+  files: readonly TarFile[],
+  options: TarsOptions = {},
+): Source {
   let listing: Promise<readonly (ShardInfo & { readonly time: number })[]> | undefined;
   const listed = (): Promise<readonly (ShardInfo & { readonly time: number })[]> => {
     listing ??= Promise.all(files.map(describe)).catch((error: unknown) => {
@@ -36,7 +40,8 @@ export function createTarsSource(address: string, files: readonly TarFile[], opt
       checkAbort(address, signal);
       const info = (await listed())[shard];
       const file = files[shard];
-      if (!info || !file) throw new StreamError("INTERNAL", `${address}: shard ${shard} of ${files.length}`);
+      if (!info || !file)
+        throw new StreamError("INTERNAL", `${address}: shard ${shard} of ${files.length}`);
       const source = await openFile(file.path, file.name);
       if (source.size !== info.size || source.time !== info.time) {
         await source.close();

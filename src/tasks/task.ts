@@ -36,7 +36,10 @@ export interface MakeContext {
    * `count` photos of other groups, all different, in drawn order (plan.md, rule 10). `accepts` is asked for each in turn, with how many were
    * accepted before it, and may already make its image. Undefined when the window has not enough.
    */
-  others(count: number, accepts: (picture: Picture, accepted: number) => boolean): Promise<readonly Other[] | undefined>;
+  others(
+    count: number,
+    accepts: (picture: Picture, accepted: number) => boolean,
+  ): Promise<readonly Other[] | undefined>;
   /** Counts a rejected draw, for info and metrics. */
   reject(reason: string): void;
 }

@@ -75,7 +75,11 @@ export function sourceContract(what: string, make: () => SourceCase | Promise<So
         });
         const expected = shards[0]?.[1]?.bytes ?? new Uint8Array(0);
         expect(bytes.buffer).toBe(memory);
-        expect([asked, bytes.byteOffset, bytes.length]).toEqual([expected.length, 7, expected.length]);
+        expect([asked, bytes.byteOffset, bytes.length]).toEqual([
+          expected.length,
+          7,
+          expected.length,
+        ]);
         expect(Buffer.compare(Buffer.from(bytes), expected)).toBe(0);
         expect([all[6], all[7 + asked]]).toEqual([0xaa, 0xaa]);
       }
@@ -94,7 +98,8 @@ export function sourceContract(what: string, make: () => SourceCase | Promise<So
     test("rejects rows that do not exist, and reads after close", async () => {
       const { source, handles } = await make();
       const shard = await source.open(0);
-      for (const row of [-1, shard.rows, 0.5, Number.NaN]) await expect(shard.read(row)).rejects.toMatchObject({ code: "INTERNAL" });
+      for (const row of [-1, shard.rows, 0.5, Number.NaN])
+        await expect(shard.read(row)).rejects.toMatchObject({ code: "INTERNAL" });
       await shard.close();
       await shard.close();
       await expect(shard.read(0)).rejects.toMatchObject({ code: "CLOSED" });
@@ -103,7 +108,8 @@ export function sourceContract(what: string, make: () => SourceCase | Promise<So
 
     test("rejects shards that do not exist", async () => {
       const { source, shards } = await make();
-      for (const number of [-1, shards.length, 0.5]) await expect(source.open(number)).rejects.toMatchObject({ code: "INTERNAL" });
+      for (const number of [-1, shards.length, 0.5])
+        await expect(source.open(number)).rejects.toMatchObject({ code: "INTERNAL" });
     });
 
     test("rejects with ABORTED once given up, and works for the next", async () => {

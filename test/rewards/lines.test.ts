@@ -1,6 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { emptyTally, scoreLines, splitLines, type ScoreLinesOptions } from "../../src/rewards/lines.ts";
+import {
+  emptyTally,
+  scoreLines,
+  splitLines,
+  type ScoreLinesOptions,
+} from "../../src/rewards/lines.ts";
 import { vectors, wireScore } from "../rewards/vectors.ts";
 
 async function run(lines: readonly string[], options?: ScoreLinesOptions): Promise<unknown[]> {

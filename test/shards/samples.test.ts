@@ -11,11 +11,13 @@ import { endOfArchive, entry, join, rawMember, tarOf } from "../fixtures/tar.ts"
 async function group(bytes: Uint8Array): Promise<{ found: Sample[]; notes: Notes }> {
   const notes = createNotebook();
   const found: Sample[] = [];
-  for await (const sample of samples(members(fromBytes(bytes, "x.tar"), "x.tar"), "x.tar", notes)) found.push(sample);
+  for await (const sample of samples(members(fromBytes(bytes, "x.tar"), "x.tar"), "x.tar", notes))
+    found.push(sample);
   return { found, notes };
 }
 
-const archive = (...names: string[]): Uint8Array => join([...names.map((name) => rawMember({ name }, name)), endOfArchive]);
+const archive = (...names: string[]): Uint8Array =>
+  join([...names.map((name) => rawMember({ name }, name)), endOfArchive]);
 
 const short = ({ key, image, json }: Sample): unknown => [key, image?.name, json?.name];
 
@@ -45,13 +47,17 @@ describe("the key", () => {
 keys = [re.match(r"^((?:.*/|)[^.]+)[.]([^/]*)$", name) for name in json.loads(sys.argv[1])]
 print(json.dumps([[m.group(1), m.group(2)] if m else None for m in keys]))`;
     const theirs: unknown = JSON.parse(output("python3", ["-c", program, JSON.stringify(names)]));
-    const ours = names.map((name) => splitName(name)).map((parts) => (parts ? [parts.key, parts.extension] : null));
+    const ours = names
+      .map((name) => splitName(name))
+      .map((parts) => (parts ? [parts.key, parts.extension] : null));
     expect(ours).toEqual(theirs);
   });
 });
 
 test("adjacent members of one key are one sample", async () => {
-  const { found, notes } = await group(archive("a.json", "a.jpg", "a.txt", "b/a.PNG", "b/a.JSON", "c.cls", "d.webp"));
+  const { found, notes } = await group(
+    archive("a.json", "a.jpg", "a.txt", "b/a.PNG", "b/a.JSON", "c.cls", "d.webp"),
+  );
   expect(found.map(short)).toEqual([
     ["a", "a.jpg", "a.json"],
     ["b/a", "b/a.PNG", "b/a.JSON"],
@@ -62,7 +68,9 @@ test("adjacent members of one key are one sample", async () => {
 });
 
 test("the image: the first by whole extension, else by its last part", async () => {
-  const { found, notes } = await group(archive("a.seg.png", "a.jpg", "a.png", "b.v2.jpg", "b.seg.png", "c.jpg", "c.jpeg"));
+  const { found, notes } = await group(
+    archive("a.seg.png", "a.jpg", "a.png", "b.v2.jpg", "b.seg.png", "c.jpg", "c.jpeg"),
+  );
   expect(found.map(({ image }) => image?.name)).toEqual(["a.jpg", "b.v2.jpg", "c.jpg"]);
   expect(notes.skipped).toEqual({ "further image": 4 });
 });
@@ -70,7 +78,8 @@ test("the image: the first by whole extension, else by its last part", async () 
 test("extensions of images, whatever their case", () => {
   for (const name of ["a.jpg", "a.JPEG", "a.Png", "a.webp", "a.avif", "a.gif", "a.tif", "a.TIFF"])
     expect([name, isImageName(name)]).toEqual([name, true]);
-  for (const name of ["a.jpgx", "jpg", "a.heic", "a.jpg.txt", "a"]) expect([name, isImageName(name)]).toEqual([name, name === "jpg"]);
+  for (const name of ["a.jpgx", "jpg", "a.heic", "a.jpg.txt", "a"])
+    expect([name, isImageName(name)]).toEqual([name, name === "jpg"]);
 });
 
 test("what is no data is skipped and counted; links are reported, too", async () => {
@@ -88,7 +97,13 @@ test("what is no data is skipped and counted; links are reported, too", async ()
   ]);
   const { found, notes } = await group(bytes);
   expect(found.map(short)).toEqual([["a", "a.jpg", "a.json"]]);
-  expect(notes.skipped).toEqual({ directory: 1, hidden: 2, "no extension": 1, link: 2, "special file": 1 });
+  expect(notes.skipped).toEqual({
+    directory: 1,
+    hidden: 2,
+    "no extension": 1,
+    link: 2,
+    "special file": 1,
+  });
   expect(notes.problems).toEqual([
     { shard: "x.tar", key: "b.jpg", offset: 5_632, reason: "link" },
     { shard: "x.tar", key: "c.jpg", offset: 6_144, reason: "link" },
@@ -97,7 +112,12 @@ test("what is no data is skipped and counted; links are reported, too", async ()
 });
 
 test("problems are kept up to a hundred, counted without end", async () => {
-  const { notes } = await group(join([...Array.from({ length: 250 }, (_, i) => rawMember({ name: `${i}.jpg`, type: "2" })), endOfArchive]));
+  const { notes } = await group(
+    join([
+      ...Array.from({ length: 250 }, (_, i) => rawMember({ name: `${i}.jpg`, type: "2" })),
+      endOfArchive,
+    ]),
+  );
   expect([notes.problems.length, notes.skipped["link"]]).toEqual([100, 250]);
 });
 
@@ -108,7 +128,10 @@ test.each([
 ])("%j is damage", async (names, message) => {
   const error: unknown = await group(archive(...names)).catch((reason: unknown) => reason);
   expect(error).toBeInstanceOf(StreamError);
-  expect(error).toMatchObject({ code: "SHARD_CORRUPT", context: { shard: "x.tar", offset: (names.length - 1) * 1024 } });
+  expect(error).toMatchObject({
+    code: "SHARD_CORRUPT",
+    context: { shard: "x.tar", offset: (names.length - 1) * 1024 },
+  });
   expect((error as StreamError).message).toContain(message);
 });
 
@@ -118,8 +141,18 @@ test("an empty archive has no samples", async () => {
 });
 
 test("a shard made by GNU tar with a sorted file list", async () => {
-  const folder = temporaryFolder({ "1.jpg": "a", "1.json": "{}", "10.jpg": "b", "10.json": "{}", "s/1.jpg": "c" });
-  output("tar", ["--sort=name", "-cf", "x.tar", "1.jpg", "1.json", "10.jpg", "10.json", "s"], folder);
+  const folder = temporaryFolder({
+    "1.jpg": "a",
+    "1.json": "{}",
+    "10.jpg": "b",
+    "10.json": "{}",
+    "s/1.jpg": "c",
+  });
+  output(
+    "tar",
+    ["--sort=name", "-cf", "x.tar", "1.jpg", "1.json", "10.jpg", "10.json", "s"],
+    folder,
+  );
   const { found } = await group(readFileSync(`${folder}/x.tar`));
   expect(found.map(({ key }) => key)).toEqual(["1", "10", "s/1"]);
 });

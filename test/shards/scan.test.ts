@@ -3,7 +3,11 @@ import { fromBytes, type ByteSource } from "../../src/shards/bytes.ts";
 import { scanTar, WIDTH } from "../../src/shards/scan.ts";
 import { entry, tarOf } from "../fixtures/tar.ts";
 
-function counted(bytes: Uint8Array): { source: ByteSource; reads: () => number; total: () => number } {
+function counted(bytes: Uint8Array): {
+  source: ByteSource;
+  reads: () => number;
+  total: () => number;
+} {
   const source = fromBytes(bytes, "x.tar");
   let reads = 0;
   let total = 0;
@@ -23,7 +27,9 @@ function counted(bytes: Uint8Array): { source: ByteSource; reads: () => number; 
 
 describe("the index", () => {
   test("skips the bodies of large members", async () => {
-    const bytes = tarOf(Array.from({ length: 40 }, (_, i) => entry(`${i}.jpg`, new Uint8Array(200_000))));
+    const bytes = tarOf(
+      Array.from({ length: 40 }, (_, i) => entry(`${i}.jpg`, new Uint8Array(200_000))),
+    );
     const { source, reads, total } = counted(bytes);
     expect((await scanTar(source, "x.tar")).rows).toBe(40);
     expect(reads()).toBeLessThan(45);
@@ -39,7 +45,10 @@ describe("the index", () => {
   });
 
   test("is five numbers a row", async () => {
-    const index = await scanTar(fromBytes(tarOf(Array.from({ length: 500 }, (_, i) => entry(`${i}.jpg`))), "x.tar"), "x.tar");
+    const index = await scanTar(
+      fromBytes(tarOf(Array.from({ length: 500 }, (_, i) => entry(`${i}.jpg`))), "x.tar"),
+      "x.tar",
+    );
     expect(index.places).toHaveLength(500 * WIDTH);
     expect(index.places.buffer.byteLength).toBe(500 * WIDTH * 8);
   });

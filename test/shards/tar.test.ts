@@ -4,7 +4,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { StreamError } from "../../src/errors.ts";
 import { noise, output, temporaryFolder } from "../fixtures/files.ts";
-import { endOfArchive, entry, join, paxRecord, rawMember, readAll, tarOf } from "../fixtures/tar.ts";
+import {
+  endOfArchive,
+  entry,
+  join,
+  paxRecord,
+  rawMember,
+  readAll,
+  tarOf,
+} from "../fixtures/tar.ts";
 
 const long = `${"folder-with-a-long-name/".repeat(6)}${"x".repeat(90)}.jpg`;
 const tree = {
@@ -20,7 +28,8 @@ async function corruption(bytes: Uint8Array): Promise<StreamError> {
     () => undefined,
     (reason: unknown) => reason,
   );
-  if (!(error instanceof StreamError)) throw new Error(`expected a StreamError, got ${String(error)}`);
+  if (!(error instanceof StreamError))
+    throw new Error(`expected a StreamError, got ${String(error)}`);
   expect(error.code).toBe("SHARD_CORRUPT");
   expect(error.message).toContain("x.tar");
   expect(error.message).toMatch(/byte \d+/);
@@ -29,22 +38,36 @@ async function corruption(bytes: Uint8Array): Promise<StreamError> {
   return error;
 }
 
-function listed(bytes: Uint8Array, found: Awaited<ReturnType<typeof readAll>>): Record<string, string> {
+function listed(
+  bytes: Uint8Array,
+  found: Awaited<ReturnType<typeof readAll>>,
+): Record<string, string> {
   return Object.fromEntries(
     found
       .filter(({ kind }) => kind === "file")
-      .map(({ name, offset, size }) => [name, Buffer.from(bytes.subarray(offset, offset + size)).toString("hex")]),
+      .map(({ name, offset, size }) => [
+        name,
+        Buffer.from(bytes.subarray(offset, offset + size)).toString("hex"),
+      ]),
   );
 }
 
-const expected = (files: { readonly [name: string]: Uint8Array | string }): Record<string, string> =>
-  Object.fromEntries(Object.entries(files).map(([name, data]) => [name, Buffer.from(data).toString("hex")]));
+const expected = (files: {
+  readonly [name: string]: Uint8Array | string;
+}): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(files).map(([name, data]) => [name, Buffer.from(data).toString("hex")]),
+  );
 
 describe("archives by other programs", () => {
   test.each(["v7", "ustar", "oldgnu", "gnu", "posix"])("GNU tar --format=%s", async (format) => {
     const files = { ...tree, ...(format === "v7" ? {} : { [long]: noise(10, 4) }) };
     const folder = temporaryFolder(files);
-    output("tar", [`--format=${format}`, "-cf", joinPath(folder, "x.tar"), ...Object.keys(files)], folder);
+    output(
+      "tar",
+      [`--format=${format}`, "-cf", joinPath(folder, "x.tar"), ...Object.keys(files)],
+      folder,
+    );
     const bytes = readFileSync(joinPath(folder, "x.tar"));
     expect(listed(bytes, await readAll(bytes))).toEqual(expected(files));
   });
@@ -65,7 +88,11 @@ with tarfile.open("x.tar", "w", format=tarfile.${format}_FORMAT) as tar:
     output("ln", ["-s", "/etc/passwd", "out.jpg"], folder);
     output("ln", ["a.jpg", "hard.jpg"], folder);
     output("mkfifo", ["pipe.jpg"], folder);
-    output("tar", ["--sort=name", "-cf", "x.tar", "a.jpg", "d", "hard.jpg", "out.jpg", "pipe.jpg"], folder);
+    output(
+      "tar",
+      ["--sort=name", "-cf", "x.tar", "a.jpg", "d", "hard.jpg", "out.jpg", "pipe.jpg"],
+      folder,
+    );
     const found = await readAll(readFileSync(joinPath(folder, "x.tar")));
     expect(found.map(({ name, kind, size }) => [name, kind, size])).toEqual([
       ["a.jpg", "file", 3],
@@ -86,8 +113,14 @@ with tarfile.open("x.tar", "w", format=tarfile.${format}_FORMAT) as tar:
       const folder = temporaryFolder({ start: "x" });
       output("truncate", ["-s", "10M", "hole.jpg"], folder);
       output("dd", ["if=start", "of=hole.jpg", "seek=5000", "conv=notrunc", "status=none"], folder);
-      output("tar", ["--sparse", `--format=${format}`, ...version, "-cf", "x.tar", "hole.jpg"], folder);
-      expect((await corruption(readFileSync(joinPath(folder, "x.tar")))).message).toContain("sparse");
+      output(
+        "tar",
+        ["--sparse", `--format=${format}`, ...version, "-cf", "x.tar", "hole.jpg"],
+        folder,
+      );
+      expect((await corruption(readFileSync(joinPath(folder, "x.tar")))).message).toContain(
+        "sparse",
+      );
     }
   });
 });
@@ -124,13 +157,20 @@ describe("headers", () => {
   test("a checksum over signed bytes, as some old archivers have it", async () => {
     const name = "\xe9t\xe9.jpg";
     for (const checksum of ["signed", "unsigned"] as const) {
-      const bytes = join([rawMember({ name: Buffer.from(name, "latin1"), checksum }, "x"), endOfArchive]);
+      const bytes = join([
+        rawMember({ name: Buffer.from(name, "latin1"), checksum }, "x"),
+        endOfArchive,
+      ]);
       expect((await readAll(bytes))[0]?.name).toBe(name);
     }
   });
 
   test("names that are not UTF-8 stay different", async () => {
-    const bytes = join([rawMember({ name: Uint8Array.of(0xe8, 0x2e, 0x61) }), rawMember({ name: Uint8Array.of(0xe9, 0x2e, 0x61) }), endOfArchive]);
+    const bytes = join([
+      rawMember({ name: Uint8Array.of(0xe8, 0x2e, 0x61) }),
+      rawMember({ name: Uint8Array.of(0xe9, 0x2e, 0x61) }),
+      endOfArchive,
+    ]);
     expect(new Set((await readAll(bytes)).map(({ name }) => name)).size).toBe(2);
   });
 
@@ -138,7 +178,11 @@ describe("headers", () => {
     const posix = rawMember({ prefix: "p", name: "posix.jpg" });
     const gnu = rawMember({ prefix: "14072164517", name: "gnu.jpg", magic: "ustar  \0" });
     const v7 = rawMember({ prefix: "p", name: "v7.jpg", magic: "", type: "\0" });
-    expect((await readAll(join([posix, gnu, v7, endOfArchive]))).map(({ name }) => name)).toEqual(["p/posix.jpg", "gnu.jpg", "v7.jpg"]);
+    expect((await readAll(join([posix, gnu, v7, endOfArchive]))).map(({ name }) => name)).toEqual([
+      "p/posix.jpg",
+      "gnu.jpg",
+      "v7.jpg",
+    ]);
   });
 
   test("a name of v7 that ends in a slash is a folder", async () => {
@@ -154,17 +198,31 @@ describe("headers", () => {
       rawMember({ name: "cut" }, "2"),
     ]);
     const pax = join([
-      rawMember({ type: "x", name: "PaxHeader" }, paxRecord("mtime", "1.5") + paxRecord("path", `ü/${long}`)),
+      rawMember(
+        { type: "x", name: "PaxHeader" },
+        paxRecord("mtime", "1.5") + paxRecord("path", `ü/${long}`),
+      ),
       rawMember({ name: "cut" }, "3"),
     ]);
     const found = await readAll(join([first, gnu, pax, first, endOfArchive]));
     expect(found.map(({ name }) => name)).toEqual(["first.jpg", long, `ü/${long}`, "first.jpg"]);
-    expect(found.map(({ header }) => header)).toEqual([0, first.length, first.length + gnu.length, first.length + gnu.length + pax.length]);
+    expect(found.map(({ header }) => header)).toEqual([
+      0,
+      first.length,
+      first.length + gnu.length,
+      first.length + gnu.length + pax.length,
+    ]);
   });
 
   test("PAX size wins over the field, the later record over the earlier, an empty one takes it back", async () => {
-    const sized = join([rawMember({ type: "x" }, paxRecord("size", "5") + paxRecord("size", "3")), rawMember({ size: "00000000000 " }, "abc")]);
-    const named = join([rawMember({ type: "x" }, paxRecord("path", "no") + paxRecord("path", "")), rawMember({ name: "yes.jpg" })]);
+    const sized = join([
+      rawMember({ type: "x" }, paxRecord("size", "5") + paxRecord("size", "3")),
+      rawMember({ size: "00000000000 " }, "abc"),
+    ]);
+    const named = join([
+      rawMember({ type: "x" }, paxRecord("path", "no") + paxRecord("path", "")),
+      rawMember({ name: "yes.jpg" }),
+    ]);
     const found = await readAll(join([sized, named, endOfArchive]));
     expect(found.map(({ name, size }) => [name, size])).toEqual([
       ["a.jpg", 3],
@@ -174,9 +232,19 @@ describe("headers", () => {
 
   test("global PAX records hold from where they stand, until the next", async () => {
     const global = (path: string): Uint8Array =>
-      rawMember({ type: "g", name: "pax_global_header" }, paxRecord("comment", "x") + paxRecord("path", path));
+      rawMember(
+        { type: "g", name: "pax_global_header" },
+        paxRecord("comment", "x") + paxRecord("path", path),
+      );
     const found = await readAll(
-      join([rawMember({ name: "1" }), global("all"), rawMember({ name: "2" }), global(""), rawMember({ name: "3" }), endOfArchive]),
+      join([
+        rawMember({ name: "1" }),
+        global("all"),
+        rawMember({ name: "2" }),
+        global(""),
+        rawMember({ name: "3" }),
+        endOfArchive,
+      ]),
     );
     expect(found.map(({ name }) => name)).toEqual(["1", "all", "3"]);
   });
@@ -194,25 +262,36 @@ describe("headers", () => {
     paxRecord("size", "1e3"),
     paxRecord("size", "9".repeat(16)),
   ])("bad PAX records %j", async (record) => {
-    expect((await corruption(join([rawMember({ type: "x" }, record), rawMember({}), endOfArchive]))).message).toContain("PAX");
+    expect(
+      (await corruption(join([rawMember({ type: "x" }, record), rawMember({}), endOfArchive])))
+        .message,
+    ).toContain("PAX");
   });
 
   test("an extension of more than a mebibyte, an extension without its member", async () => {
-    await corruption(join([rawMember({ type: "L" }, new Uint8Array(2 << 20)), rawMember({}), endOfArchive]));
+    await corruption(
+      join([rawMember({ type: "L" }, new Uint8Array(2 << 20)), rawMember({}), endOfArchive]),
+    );
     await corruption(join([rawMember({ type: "x" }, paxRecord("path", "x")), endOfArchive]));
     await corruption(rawMember({ type: "L" }, "name\0"));
   });
 });
 
 describe("damage", () => {
-  const archive = tarOf([entry("a.jpg", noise(600, 1)), entry(`${"ü".repeat(60)}.png`, noise(40, 2)), entry("b.json", "{}")]);
+  const archive = tarOf([
+    entry("a.jpg", noise(600, 1)),
+    entry(`${"ü".repeat(60)}.png`, noise(40, 2)),
+    entry("b.json", "{}"),
+  ]);
   // the archive ends in two zero blocks, one is enough to know that it is whole
   const whole = archive.length - 512;
 
   test("cut anywhere, it is an error, never a shorter archive", async () => {
     const all = await readAll(archive);
     for (let block = 0; block <= archive.length; block += 512) {
-      for (const end of [block - 1, block, block + 1, block + 100].filter((one) => one >= 0 && one <= archive.length)) {
+      for (const end of [block - 1, block, block + 1, block + 100].filter(
+        (one) => one >= 0 && one <= archive.length,
+      )) {
         const cut = archive.subarray(0, end);
         if (end >= whole) expect(await readAll(cut)).toEqual(all);
         else await corruption(cut);
@@ -222,7 +301,11 @@ describe("damage", () => {
 
   test("joined archives are an error: the second would be lost", async () => {
     expect((await corruption(join([archive, archive]))).message).toContain("after the end");
-    expect((await corruption(join([archive, new Uint8Array(3 << 20), Uint8Array.of(1)]))).context["offset"]).toBe(archive.length + (3 << 20));
+    expect(
+      (await corruption(join([archive, new Uint8Array(3 << 20), Uint8Array.of(1)]))).context[
+        "offset"
+      ],
+    ).toBe(archive.length + (3 << 20));
     expect(await readAll(join([archive, new Uint8Array(9_000)]))).toHaveLength(3);
   });
 
@@ -268,7 +351,10 @@ describe("damage", () => {
     const parts = fc.array(fc.tuple(header, body), { minLength: 1, maxLength: 5 });
     await fc.assert(
       fc.asyncProperty(parts, fc.boolean(), async (list, ended) => {
-        const bytes = join([...list.map(([one, data]) => rawMember(one, data)), ...(ended ? [endOfArchive] : [])]);
+        const bytes = join([
+          ...list.map(([one, data]) => rawMember(one, data)),
+          ...(ended ? [endOfArchive] : []),
+        ]);
         try {
           let last = 0;
           for (const { header: from, offset, size } of await readAll(bytes)) {

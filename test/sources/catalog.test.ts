@@ -33,12 +33,20 @@ function watched(shards: number, notes?: Notes): Watched {
     rows: (shard) => shard + 1,
     source: {
       address: "memory",
-      list: async () => Array.from({ length: shards }, (_, i) => ({ name: `${i}.tar`, size: i, ...(i === 1 && { hash: "h" }) })),
+      list: async () =>
+        Array.from({ length: shards }, (_, i) => ({
+          name: `${i}.tar`,
+          size: i,
+          ...(i === 1 && { hash: "h" }),
+        })),
       async open(shard, signal): Promise<Shard> {
         opened.push(shard);
         await state.gate;
         if (signal?.aborted) throw new StreamError("ABORTED", "given up");
-        if (state.fail.has(shard)) throw new StreamError("SHARD_CORRUPT", `${shard}.tar: broken`, { context: { shard: `${shard}.tar`, offset: 7 } });
+        if (state.fail.has(shard))
+          throw new StreamError("SHARD_CORRUPT", `${shard}.tar: broken`, {
+            context: { shard: `${shard}.tar`, offset: 7 },
+          });
         expect(open.has(shard)).toBe(false);
         open.add(shard);
         let live = true;
@@ -73,7 +81,12 @@ describe("counts", () => {
   test("are unknown until a shard is opened, then known for ever", async () => {
     const { source, opened } = watched(3);
     const catalog = await createCatalog(source, { open: 1 });
-    expect([catalog.shards, catalog.rows(0), catalog.rows(2), catalog.rows(3)]).toEqual([3, undefined, undefined, undefined]);
+    expect([catalog.shards, catalog.rows(0), catalog.rows(2), catalog.rows(3)]).toEqual([
+      3,
+      undefined,
+      undefined,
+      undefined,
+    ]);
     expect(await catalog.count(2)).toBe(3);
     expect((await catalog.read(0, 0)).key).toBe("0/0");
     expect([catalog.rows(0), catalog.rows(1), catalog.rows(2)]).toEqual([1, undefined, 3]);
@@ -88,7 +101,10 @@ describe("counts", () => {
     await catalog.count(0);
     await catalog.count(1);
     state.rows = () => 9;
-    await expect(catalog.read(0, 0)).rejects.toMatchObject({ code: "SHARD_CORRUPT", message: "0.tar: changed while in use" });
+    await expect(catalog.read(0, 0)).rejects.toMatchObject({
+      code: "SHARD_CORRUPT",
+      message: "0.tar: changed while in use",
+    });
     expect(catalog.rows(0)).toBe(1);
     await catalog.close();
     expect([...state.open]).toEqual([]);
@@ -129,7 +145,13 @@ describe("open shards", () => {
     const reads = [0, 1, 2, 3, 4].map((shard) => catalog.read(shard, 0));
     await settle();
     lift();
-    expect((await Promise.all(reads)).map(({ key }) => key)).toEqual(["0/0", "1/0", "2/0", "3/0", "4/0"]);
+    expect((await Promise.all(reads)).map(({ key }) => key)).toEqual([
+      "0/0",
+      "1/0",
+      "2/0",
+      "3/0",
+      "4/0",
+    ]);
     expect(state.open.size).toBe(1);
     await catalog.close();
   });
@@ -139,8 +161,12 @@ describe("open shards", () => {
     const catalog = await createCatalog(state.source, { open: 3 });
     const asked = Array.from({ length: 600 }, (_, i) => (i * i * 31 + i * 7) % 12);
     for (let from = 0; from < asked.length; from += 20) {
-      const rows = await Promise.all(asked.slice(from, from + 20).map((shard) => catalog.read(shard, 0)));
-      expect(rows.map(({ key }) => key)).toEqual(asked.slice(from, from + 20).map((shard) => `${shard}/0`));
+      const rows = await Promise.all(
+        asked.slice(from, from + 20).map((shard) => catalog.read(shard, 0)),
+      );
+      expect(rows.map(({ key }) => key)).toEqual(
+        asked.slice(from, from + 20).map((shard) => `${shard}/0`),
+      );
       expect(state.open.size).toBeLessThanOrEqual(3);
     }
     await catalog.close();
@@ -148,7 +174,11 @@ describe("open shards", () => {
   });
 
   test("descriptors of real files are bounded, too", async () => {
-    const folder = temporaryFolder(Object.fromEntries(Array.from({ length: 10 }, (_, i) => [`${i}.tar`, tarOf([entry(`${i}.jpg`)])])));
+    const folder = temporaryFolder(
+      Object.fromEntries(
+        Array.from({ length: 10 }, (_, i) => [`${i}.tar`, tarOf([entry(`${i}.jpg`)])]),
+      ),
+    );
     const catalog = await createCatalog(await openSource(folder), { open: 3 });
     for (let i = 0; i < 10; i++) expect((await catalog.read(i, 0)).key).toBe(String(i));
     await settle();
@@ -164,7 +194,9 @@ describe("problems", () => {
     state.fail.add(1);
     const catalog = await createCatalog(state.source);
     await expect(catalog.read(1, 0)).rejects.toMatchObject({ code: "SHARD_CORRUPT" });
-    await expect(Promise.all([catalog.count(1), catalog.count(1)])).rejects.toMatchObject({ code: "SHARD_CORRUPT" });
+    await expect(Promise.all([catalog.count(1), catalog.count(1)])).rejects.toMatchObject({
+      code: "SHARD_CORRUPT",
+    });
     expect(catalog.problems).toEqual([{ shard: "1.tar", offset: 7, reason: "1.tar: broken" }]);
     state.fail.clear();
     expect(await catalog.count(1)).toBe(2);
@@ -198,7 +230,12 @@ describe("problems", () => {
   });
 
   test("real shards: counters and problems", async () => {
-    const links = joinBytes([rawMember({ name: "a.jpg" }, "x"), rawMember({ name: "l.jpg", type: "2" }), rawMember({ name: ".h" }), endOfArchive]);
+    const links = joinBytes([
+      rawMember({ name: "a.jpg" }, "x"),
+      rawMember({ name: "l.jpg", type: "2" }),
+      rawMember({ name: ".h" }),
+      endOfArchive,
+    ]);
     const folder = temporaryFolder({ "0.tar": links, "1.tar": links.subarray(0, 1_000) });
     const catalog = await createCatalog(await openSource(folder));
     expect(await catalog.count(0)).toBe(1);
@@ -263,9 +300,13 @@ test("the parts of the fingerprint are names, sizes and hashes, before and after
 });
 
 test("bad options and shards", async () => {
-  for (const open of [0, -1, 1.5, Number.NaN]) await expect(createCatalog(watched(1).source, { open })).rejects.toMatchObject({ code: "BAD_OPTION" });
+  for (const open of [0, -1, 1.5, Number.NaN])
+    await expect(createCatalog(watched(1).source, { open })).rejects.toMatchObject({
+      code: "BAD_OPTION",
+    });
   const catalog = await createCatalog(watched(1).source);
-  for (const shard of [-1, 1, 0.5]) await expect(catalog.read(shard, 0)).rejects.toMatchObject({ code: "INTERNAL" });
+  for (const shard of [-1, 1, 0.5])
+    await expect(catalog.read(shard, 0)).rejects.toMatchObject({ code: "INTERNAL" });
   await catalog.close();
 });
 
@@ -275,6 +316,9 @@ test("a shard that grows between two reads", async () => {
   const catalog = await createCatalog(await openSource(folder));
   await catalog.read(0, 0);
   writeFileSync(join(folder, "x.tar"), tarOf([entry("a.jpg"), entry("b.jpg")]));
-  await expect(catalog.read(0, 0)).rejects.toMatchObject({ code: "SHARD_CORRUPT", message: "x.tar: changed while in use" });
+  await expect(catalog.read(0, 0)).rejects.toMatchObject({
+    code: "SHARD_CORRUPT",
+    message: "x.tar: changed while in use",
+  });
   await catalog.close();
 });

@@ -47,7 +47,8 @@ describe("the first bytes", () => {
 
   test("cut or spoilt anywhere, they never throw", () => {
     for (const bytes of Object.values(made)) {
-      for (let end = 0; end < Math.min(bytes.length, 200); end++) expect(sniff(bytes.subarray(0, end)).format).toBeTypeOf("string");
+      for (let end = 0; end < Math.min(bytes.length, 200); end++)
+        expect(sniff(bytes.subarray(0, end)).format).toBeTypeOf("string");
       for (let at = 0; at < Math.min(bytes.length, 200); at++) {
         const spoilt = Uint8Array.from(bytes);
         spoilt[at] = 0xff;
@@ -62,12 +63,29 @@ describe("a report", () => {
   const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 
   test("of every sample, in catalog order, formats by contents", async () => {
-    const archive = tarOf([entry("b.jpg", made.png), entry("b.json", "{}"), entry("a.webp", made.lossy), entry("x.txt")]);
+    const archive = tarOf([
+      entry("b.jpg", made.png),
+      entry("b.json", "{}"),
+      entry("a.webp", made.lossy),
+      entry("x.txt"),
+    ]);
     const folder = temporaryFolder({ "1.tar": tarOf([]), "0.tar": archive });
     expect(await inspect(folder, true)).toEqual([
       { shard: "0.tar", rows: 2, bytes: archive.length, skipped: { "no image": 1 } },
-      { shard: "0.tar", key: "b", image: "b.jpg", bytes: made.png.length, sha256: sha256(made.png) },
-      { shard: "0.tar", key: "a", image: "a.webp", bytes: made.lossy.length, sha256: sha256(made.lossy) },
+      {
+        shard: "0.tar",
+        key: "b",
+        image: "b.jpg",
+        bytes: made.png.length,
+        sha256: sha256(made.png),
+      },
+      {
+        shard: "0.tar",
+        key: "a",
+        image: "a.webp",
+        bytes: made.lossy.length,
+        sha256: sha256(made.lossy),
+      },
       { shard: "1.tar", rows: 0, bytes: 1_024, skipped: {} },
       {
         summary: true,
@@ -85,8 +103,17 @@ describe("a report", () => {
 
   test("goes on after a damaged shard, and names it with the offset", async () => {
     const good = tarOf([entry("a.jpg", made.jpeg)]);
-    const linked = joinBytes([rawMember({ name: "l.jpg", type: "2" }), rawMember({ name: "b.jpg" }, "not an image"), endOfArchive]);
-    const folder = temporaryFolder({ "0.tar": good.subarray(0, 700), "1.tar": good, "2.tar": linked, "3.tar": good });
+    const linked = joinBytes([
+      rawMember({ name: "l.jpg", type: "2" }),
+      rawMember({ name: "b.jpg" }, "not an image"),
+      endOfArchive,
+    ]);
+    const folder = temporaryFolder({
+      "0.tar": good.subarray(0, 700),
+      "1.tar": good,
+      "2.tar": linked,
+      "3.tar": good,
+    });
     const lines = await inspect(folder, false);
     expect(lines).toMatchObject([
       { problem: "shard", shard: "0.tar", offset: 0, reason: expect.stringContaining("truncated") },
@@ -94,7 +121,14 @@ describe("a report", () => {
       { shard: "2.tar", rows: 1, skipped: { link: 1 } },
       { problem: "member", shard: "2.tar", key: "l.jpg", offset: 0, reason: "link" },
       { shard: "3.tar", rows: 1, skipped: {} },
-      { summary: true, shards: 4, samples: 3, looked: 3, formats: { jpeg: 2, unknown: 1 }, problems: 2 },
+      {
+        summary: true,
+        shards: 4,
+        samples: 3,
+        looked: 3,
+        formats: { jpeg: 2, unknown: 1 },
+        problems: 2,
+      },
     ]);
     expect(openDescriptors(folder)).toBe(0);
   });
@@ -115,18 +149,29 @@ describe("a report", () => {
   });
 
   test("without samples looks at 64 rows of a shard, evenly; the median is of those", async () => {
-    const wide = await sharp({ create: { width: 500, height: 10, channels: 3, background: "#000" } })
+    const wide = await sharp({
+      create: { width: 500, height: 10, channels: 3, background: "#000" },
+    })
       .png()
       .toBuffer();
-    const folder = temporaryFolder({ "0.tar": tarOf(Array.from({ length: 200 }, (_, i) => entry(`${i}.png`, i < 120 ? made.png : wide))) });
+    const folder = temporaryFolder({
+      "0.tar": tarOf(
+        Array.from({ length: 200 }, (_, i) => entry(`${i}.png`, i < 120 ? made.png : wide)),
+      ),
+    });
     const summary = (await inspect(folder, false)).at(-1);
-    expect(summary).toMatchObject({ samples: 200, looked: 64, width: { min: 37, median: 37, max: 500 } });
+    expect(summary).toMatchObject({
+      samples: 200,
+      looked: 64,
+      width: { min: 37, median: 37, max: 500 },
+    });
     expect((await inspect(folder, true)).at(-1)).toMatchObject({ looked: 200 });
   });
 
   test("broken off or given up, it closes what it opened", async () => {
     const folder = temporaryFolder({ "0.tar": tarOf([entry("a.jpg", made.jpeg)]) });
-    for await (const line of inspectSource(await openSource(folder), { samples: true })) if ("sha256" in line) break;
+    for await (const line of inspectSource(await openSource(folder), { samples: true }))
+      if ("sha256" in line) break;
     expect(openDescriptors(folder)).toBe(0);
     const abort = new AbortController();
     const lines = inspectSource(await openSource(folder), { samples: true, signal: abort.signal });

@@ -20,7 +20,13 @@ describe("an address", () => {
   });
 
   test("a folder with .tar files, below it, too; other files do not matter", async () => {
-    const folder = temporaryFolder({ "b.tar": tar, "a.TAR": tar, "c/d.tar": tar, "README.md": "x", ".x.tar": "x" });
+    const folder = temporaryFolder({
+      "b.tar": tar,
+      "a.TAR": tar,
+      "c/d.tar": tar,
+      "README.md": "x",
+      ".x.tar": "x",
+    });
     expect(await names(folder)).toEqual(["a.TAR", "b.tar", "c/d.tar"]);
     expect(await names(`${folder}/`)).toEqual(["a.TAR", "b.tar", "c/d.tar"]);
   });
@@ -33,16 +39,33 @@ describe("an address", () => {
   });
 
   test("braces in the order written, wildcards sorted; names begin after the fixed folder", async () => {
-    const folder = temporaryFolder({ "s/p-08.tar": tar, "s/p-09.tar": tar, "s/p-10.tar": tar, "s/sub/q.tar": tar });
+    const folder = temporaryFolder({
+      "s/p-08.tar": tar,
+      "s/p-09.tar": tar,
+      "s/p-10.tar": tar,
+      "s/sub/q.tar": tar,
+    });
     expect(await names(`${folder}/s/p-{08..10}.tar`)).toEqual(["p-08.tar", "p-09.tar", "p-10.tar"]);
     expect(await names(`${folder}/s/{sub/q,p-09}.tar`)).toEqual(["sub/q.tar", "p-09.tar"]);
     expect(await names(`${folder}/s/*.tar`)).toEqual(["p-08.tar", "p-09.tar", "p-10.tar"]);
-    expect(await names(`${folder}/*/**/*.tar`)).toEqual(["s/p-08.tar", "s/p-09.tar", "s/p-10.tar", "s/sub/q.tar"]);
+    expect(await names(`${folder}/*/**/*.tar`)).toEqual([
+      "s/p-08.tar",
+      "s/p-09.tar",
+      "s/p-10.tar",
+      "s/sub/q.tar",
+    ]);
   });
 });
 
 describe("what can't be opened", () => {
-  const folder = (): string => temporaryFolder({ "both/a.tar": tar, "both/a.jpg": "x", "text/a.txt": "x", "a.jpg": "x", "b.tar": tar });
+  const folder = (): string =>
+    temporaryFolder({
+      "both/a.tar": tar,
+      "both/a.jpg": "x",
+      "text/a.txt": "x",
+      "a.jpg": "x",
+      "b.tar": tar,
+    });
 
   test.each([
     ["nothing", "SOURCE_NOT_FOUND", "nothing"],
@@ -57,7 +80,10 @@ describe("what can't be opened", () => {
     ["{b,b}.tar", "BAD_OPTION", "twice"],
     ["{b}.tar", "BAD_OPTION", "neither a range"],
   ])("%s: %s", async (address, code, message) => {
-    await expect(openSource(join(folder(), address))).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+    await expect(openSource(join(folder(), address))).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(message),
+    });
   });
 
   test("an empty address", async () => {

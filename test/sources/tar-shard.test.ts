@@ -10,7 +10,9 @@ describe("opening", () => {
   test("stops when given up, and the file is closed", async () => {
     const folder = temporaryFolder({ "x.tar": tarOf([entry("a.jpg")]) });
     const source = await openFile(joinPath(folder, "x.tar"), "x.tar");
-    await expect(openTar(source, "x.tar", { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "ABORTED" });
+    await expect(openTar(source, "x.tar", { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: "ABORTED",
+    });
     expect(openDescriptors(folder)).toBe(0);
   });
 });
@@ -37,7 +39,9 @@ describe("rows", () => {
     );
     expect(shard.rows).toBe(3);
     const rows = await Promise.all([2, 0, 1].map((row) => shard.read(row)));
-    expect(rows.map(({ key, group, name, bytes }) => [key, group, name, Buffer.from(bytes).toString()])).toEqual([
+    expect(
+      rows.map(({ key, group, name, bytes }) => [key, group, name, Buffer.from(bytes).toString()]),
+    ).toEqual([
       ["c", "7", "c.png", ""],
       ["a", "g", "a.jpg", "A"],
       [long.slice(0, -4), long.slice(0, -4), long, "L"],
@@ -55,13 +59,23 @@ describe("rows", () => {
     [`{"__proto__":{"group":"x"}}`],
     [" ".repeat(1 << 20) + json({ group: "x" })],
   ])("without a usable field the key is the group: %.30s", async (text) => {
-    const shard = await openTar(fromBytes(tarOf([entry("a.jpg"), entry("a.json", text)]), "x.tar"), "x.tar", { group: "group" });
+    const shard = await openTar(
+      fromBytes(tarOf([entry("a.jpg"), entry("a.json", text)]), "x.tar"),
+      "x.tar",
+      { group: "group" },
+    );
     expect((await shard.read(0)).group).toBe("a");
   });
 
   test("the field of the group has the name asked for, and none is asked for by default", async () => {
-    const source = (): ByteSource => fromBytes(tarOf([entry("a.jpg"), entry("a.json", json({ group: "x", "photo id": "y" }))]), "x.tar");
-    expect((await (await openTar(source(), "x.tar", { group: "photo id" })).read(0)).group).toBe("y");
+    const source = (): ByteSource =>
+      fromBytes(
+        tarOf([entry("a.jpg"), entry("a.json", json({ group: "x", "photo id": "y" }))]),
+        "x.tar",
+      );
+    expect((await (await openTar(source(), "x.tar", { group: "photo id" })).read(0)).group).toBe(
+      "y",
+    );
     expect((await (await openTar(source(), "x.tar")).read(0)).group).toBe("a");
   });
 
@@ -83,27 +97,46 @@ describe("rows", () => {
 
   test("names that lead out of the folder are names, nothing else", async () => {
     const folder = temporaryFolder({ "in/x.txt": "x" });
-    const names = ["../out.jpg", "/etc/hostname.jpg", "a/../../b.jpg", "C:\\c.jpg", "nul\u0001.jpg"];
-    writeFileSync(joinPath(folder, "in/x.tar"), join([...names.map((name) => rawMember({ name }, name)), endOfArchive]));
+    const names = [
+      "../out.jpg",
+      "/etc/hostname.jpg",
+      "a/../../b.jpg",
+      "C:\\c.jpg",
+      "nul\u0001.jpg",
+    ];
+    writeFileSync(
+      joinPath(folder, "in/x.tar"),
+      join([...names.map((name) => rawMember({ name }, name)), endOfArchive]),
+    );
     const shard = await openTar(await openFile(joinPath(folder, "in/x.tar"), "x.tar"), "x.tar");
     const rows = await Promise.all(names.map((_, row) => shard.read(row)));
-    expect(rows.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()])).toEqual(names.map((name) => [name, name]));
+    expect(rows.map(({ name, bytes }) => [name, Buffer.from(bytes).toString()])).toEqual(
+      names.map((name) => [name, name]),
+    );
     await shard.close();
-    expect(new Set(readdirSync(folder, { recursive: true, encoding: "utf8" }))).toEqual(new Set(["in", "in/x.tar", "in/x.txt"]));
+    expect(new Set(readdirSync(folder, { recursive: true, encoding: "utf8" }))).toEqual(
+      new Set(["in", "in/x.tar", "in/x.txt"]),
+    );
   });
 
   test("an image larger than 256 MiB is unusable, and no memory is asked for", async () => {
     const size = (1 << 28) + 1;
     // a source that says it is large and holds headers only
-    const headers = join([rawMember({ size: `${size.toString(8).padStart(11, "0")} ` }), endOfArchive]);
+    const headers = join([
+      rawMember({ size: `${size.toString(8).padStart(11, "0")} ` }),
+      endOfArchive,
+    ]);
     const end = 512 + Math.ceil(size / 512) * 512;
     const source: ByteSource = {
       size: end + 1024,
-      read: async (at, length) => Uint8Array.from({ length }, (_, i) => headers[at < end ? at + i : at + i - end + 512] ?? 0),
+      read: async (at, length) =>
+        Uint8Array.from({ length }, (_, i) => headers[at < end ? at + i : at + i - end + 512] ?? 0),
       close: async () => undefined,
     };
     const shard = await openTar(source, "x.tar");
-    await expect(shard.read(0, () => expect.fail("asked for memory"))).rejects.toMatchObject({ code: "IMAGE_UNUSABLE" });
+    await expect(shard.read(0, () => expect.fail("asked for memory"))).rejects.toMatchObject({
+      code: "IMAGE_UNUSABLE",
+    });
   });
 });
 
@@ -115,7 +148,11 @@ describe("a file that changes while in use", () => {
     ["is cut", (path) => writeFileSync(path, archive.subarray(0, 3_000))],
     [
       "is written again with other contents",
-      (path) => writeFileSync(path, tarOf([entry("a.jpg", noise(5_000, 3)), entry("b.jpg", noise(5_000, 4))])),
+      (path) =>
+        writeFileSync(
+          path,
+          tarOf([entry("a.jpg", noise(5_000, 3)), entry("b.jpg", noise(5_000, 4))]),
+        ),
     ],
     ["gets another time", (path) => utimesSync(path, 1, 1)],
   ])("%s: SHARD_CORRUPT", async (_what, change) => {
@@ -125,7 +162,10 @@ describe("a file that changes while in use", () => {
     const shard = await openTar(await openFile(path, "x.tar"), "x.tar");
     expect((await shard.read(0)).bytes).toEqual(noise(5_000, 1));
     change(path);
-    await expect(shard.read(0)).rejects.toMatchObject({ code: "SHARD_CORRUPT", message: "x.tar: changed while in use" });
+    await expect(shard.read(0)).rejects.toMatchObject({
+      code: "SHARD_CORRUPT",
+      message: "x.tar: changed while in use",
+    });
     await shard.close();
     expect(openDescriptors(folder)).toBe(0);
   });
