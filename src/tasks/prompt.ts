@@ -52,7 +52,7 @@ export function checkTemplate(
 }
 
 /** What a user's file of templates holds: task name -> template, and a suffix for all; what it leaves out keeps its default. */
-export const templatesSchema: z.ZodRecord<z.ZodString, z.ZodString> = z.record(
+const templatesSchema: z.ZodRecord<z.ZodString, z.ZodString> = z.record(
   z.string(),
   z.string().min(1),
 );

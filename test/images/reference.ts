@@ -79,8 +79,7 @@ export function resize(p: Plain, width: number, height: number): Plain {
   });
 }
 
-export const luma = ([r, g, b]: Rgb): number =>
-  Math.floor((19595 * r + 38470 * g + 7471 * b) / 65536);
+const luma = ([r, g, b]: Rgb): number => Math.floor((19595 * r + 38470 * g + 7471 * b) / 65536);
 
 export const grayscale = (p: Plain): Plain =>
   map(p, (rgb) => {

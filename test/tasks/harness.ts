@@ -25,13 +25,13 @@ export interface Photo {
 export const sizes28: Sizes = { factor: 28, minPixels: 3_136, maxPixels: 401_408, fit: "crop" };
 export const sizes32: Sizes = { factor: 32, minPixels: 65_536, maxPixels: 401_408, fit: "crop" };
 
-export function decodePhoto(name: string, jpeg: Uint8Array, group: string = name): Photo {
+function decodePhoto(name: string, jpeg: Uint8Array, group: string = name): Photo {
   const { data, width, height } = decompressSync(Buffer.from(jpeg), { format: FORMAT_RGB });
   return { name, group, width, height, data: new Uint8Array(data.subarray(0, width * height * 3)) };
 }
 
 /** Regular files of a plain ustar archive; an oracle beside src/shards, and no more than the sample shards need. */
-export function untar(archive: Uint8Array): { name: string; data: Uint8Array }[] {
+function untar(archive: Uint8Array): { name: string; data: Uint8Array }[] {
   const text = (from: number, length: number): string =>
     Buffer.from(archive.subarray(from, from + length))
       .toString("latin1")
