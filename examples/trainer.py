@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections import Counter, defaultdict
+from statistics import fmean as mean
 
 import ssl_r1
 from ssl_r1 import rewards
@@ -49,11 +50,8 @@ def main() -> int:
     print(f"{'entry':<16}{'puzzles':>8}{'images':>8}{'accuracy':>10}{'exact':>8}{'format':>8}{'reward':>8}")
     for name in weights:
         scores = rows[name]
-        mean = lambda field: sum(getattr(one, field) for one in scores) / len(scores)  # noqa: E731
-        print(
-            f"{name:<16}{len(scores):>8}{images[name]:>8}{mean('accuracy'):>10.3f}"
-            f"{mean('exact'):>8.3f}{mean('format'):>8.3f}{mean('total'):>8.3f}"
-        )
+        accuracy, exact, form, total = (mean(getattr(one, field) for one in scores) for field in ("accuracy", "exact", "format", "total"))
+        print(f"{name:<16}{len(scores):>8}{images[name]:>8}{accuracy:>10.3f}{exact:>8.3f}{form:>8.3f}{total:>8.3f}")
     puzzles = sum(map(len, rows.values()))
     print(f"\n{puzzles} puzzles in {seconds:.1f} s: {puzzles / seconds:.0f} a second, {size / seconds / 1e6:.0f} MB/s")
     print("balanced: every batch" if not unbalanced else f"NOT BALANCED: {unbalanced} batches")
