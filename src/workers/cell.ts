@@ -30,6 +30,8 @@ export interface Workshop {
   readonly slabs: Slabs;
   /** Another row of the window of a slot. */
   ask(slot: number, offset: number): Promise<RowData>;
+  /** Throws CLOSED when nobody wants the cell any more. */
+  checkOpen(): void;
 }
 
 /** A row whose image could be decoded. */
@@ -101,6 +103,7 @@ export async function makeCell(
   }
 
   async function decodeRow(row: RowData): Promise<Photo | undefined> {
+    workshop.checkOpen();
     const before = performance.now();
     const picture = await decode(row.bytes, images, workshop.draw, settings);
     const spent = performance.now() - before;
@@ -179,6 +182,7 @@ export async function makeCell(
         const message = `no usable image for slot ${slot.slot} of step ${job.step} after ${attempt} tries; last: ${last}`;
         return { ...identity, error: { code: "SLOT_FAILED", message } };
       }
+      workshop.checkOpen();
       const row = await rowAt(slot, offset);
       const photo = await photoOf(row);
       if (!photo) {

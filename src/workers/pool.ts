@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { asStreamError, StreamError, type ErrorCode } from "../errors.ts";
+import { createControl, guardExit, quiet } from "./control.ts";
 import type {
   CellJob,
   CellResult,
@@ -46,7 +47,9 @@ function closedError(): StreamError {
 export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   // A slab takes the largest image there can be, raw or as a JPEG that is larger than raw.
   const slabBytes = Math.max(8 << 20, settings.sizes.maxPixels * 4 + 65_536);
-  const workerData: WorkerData = { settings, slabBytes };
+  const control = createControl(threads);
+  const workerData: WorkerData = { settings, slabBytes, control };
+  const unguard = guardExit(control);
   const filename = fileURLToPath(
     entry ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url),
   );
@@ -65,6 +68,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   let nextJob = 0;
   let deaths = 0;
   let closed = false;
+  let closing: Promise<void> | undefined;
   let lastError: unknown;
 
   pool.on("message", (message: WorkerReady) => {
@@ -121,6 +125,14 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     }
   }
 
+  async function close(): Promise<void> {
+    closed = true;
+    await quiet(control, () => pool.threads.length > ports.size);
+    unguard();
+    for (const port of ports) port.close();
+    await pool.destroy();
+  }
+
   return {
     get deaths() {
       return deaths;
@@ -153,10 +165,6 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
         return result;
       }
     },
-    async close() {
-      closed = true;
-      for (const port of ports) port.close();
-      await pool.destroy();
-    },
+    close: () => (closing ??= close()),
   };
 }

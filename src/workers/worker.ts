@@ -1,4 +1,5 @@
 /** Entry of a worker thread: owns the memory, makes one cell at a time. Piscina calls the default export. */
+import { busy, checkOpen, idle } from "./busy.ts";
 import { MessageChannel, parentPort, workerData } from "node:worker_threads";
 import { asStreamError, StreamError, type ErrorCode } from "../errors.ts";
 import { createArena, createMemory } from "../images/arena.ts";
@@ -16,11 +17,13 @@ import {
   type WorkerReady,
   type WorkerSettings,
 } from "./messages.ts";
+import type { Control } from "./control.ts";
 import { createSlabs } from "./slabs.ts";
 
 export interface WorkerData {
   readonly settings: WorkerSettings;
   readonly slabBytes: number;
+  readonly control: Control;
 }
 
 const given = workerData as WorkerData;
@@ -39,8 +42,16 @@ port.on("message", (reply: RowReply) => {
 });
 port.unref();
 parentPort!.postMessage({ type: "ready", port: port2 } satisfies WorkerReady, [port2]);
+idle();
 
-function ask(job: number, slot: number, offset: number): Promise<RowData> {
+async function ask(job: number, slot: number, offset: number): Promise<RowData> {
+  idle(); // the main thread may have ended its part: it must not wait for this one to go on
+  const row = await requested(job, slot, offset);
+  busy();
+  return row;
+}
+
+function requested(job: number, slot: number, offset: number): Promise<RowData> {
   const request = requests++;
   port.postMessage({ request, job, slot, offset } satisfies RowRequest);
   return new Promise((resolve, reject) => {
@@ -57,7 +68,9 @@ function ask(job: number, slot: number, offset: number): Promise<RowData> {
 /** Errors are told in the result: a rejection always means that the thread died. */
 export default async function make(job: CellJob): Promise<CellResult> {
   try {
+    busy();
     const workshop = {
+      checkOpen,
       images,
       scratch,
       draw,
@@ -81,5 +94,7 @@ export default async function make(job: CellJob): Promise<CellResult> {
       memory: memory.buffer,
       error: { code, message, ...(stack === undefined ? {} : { stack }) },
     };
+  } finally {
+    idle();
   }
 }
