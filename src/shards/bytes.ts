@@ -6,8 +6,8 @@ import { StreamError } from "../errors.ts";
 export interface ByteSource {
   /** Bytes. */
   readonly size: number;
-  /** Exactly `length` bytes from `at`, in `into` where given (of that length); rejects where there are fewer. */
-  read(at: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
+  /** Exactly `length` bytes from `at`, in memory of their own; rejects where there are fewer. */
+  read(at: number, length: number): Promise<Uint8Array>;
   /** Idempotent. Reads after it reject with CLOSED. */
   close(): Promise<void>;
 }
@@ -30,7 +30,8 @@ export async function openFile(path: string, shard: string): Promise<File> {
   return {
     size,
     time: mtimeMs,
-    async read(at, length, into = new Uint8Array(length)) {
+    async read(at, length) {
+      const into = new Uint8Array(length);
       if (closing) throw closed(shard);
       checkRange(shard, size, at, length);
       let done = 0;
@@ -65,11 +66,10 @@ export function fromBytes(bytes: Uint8Array, shard: string): ByteSource {
   let open = true;
   return {
     size: bytes.length,
-    async read(at, length, into = new Uint8Array(length)) {
+    async read(at, length) {
       if (!open) throw closed(shard);
       checkRange(shard, bytes.length, at, length);
-      into.set(bytes.subarray(at, at + length));
-      return into;
+      return bytes.slice(at, at + length);
     },
     async close() {
       open = false;

@@ -27,7 +27,7 @@ export interface Catalog extends Notes {
   rows(shard: number): number | undefined;
   /** Rows of a shard, opened if need be. */
   count(shard: number): Promise<number>;
-  read(shard: number, row: number, allocate?: (bytes: number) => Uint8Array): Promise<Row>;
+  read(shard: number, row: number): Promise<Row>;
   /** What was noticed so far: of each shard when it was first opened, and each shard that could not be. */
   readonly problems: readonly Problem[];
   readonly skipped: { readonly [reason: string]: number };
@@ -149,7 +149,7 @@ export async function createCatalog(
       (counts[shard] ?? -1) >= 0
         ? Promise.resolve(counts[shard] as number)
         : using(shard, (one) => one.rows),
-    read: (shard, row, allocate) => using(shard, (one) => one.read(row, allocate)),
+    read: (shard, row) => using(shard, (one) => one.read(row)),
     problems,
     skipped,
     fingerprintParts: () =>

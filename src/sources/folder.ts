@@ -77,7 +77,7 @@ function folderShard(path: string, listing: Listing, order: Uint32Array | undefi
   return {
     rows: listing.count,
     notes: { problems: listing.problems, skipped: listing.skipped },
-    async read(row, allocate = (bytes) => new Uint8Array(bytes)) {
+    async read(row) {
       if (!open) throw closed(FOLDER);
       checkRow(FOLDER, row, listing.count);
       const index = order ? (order[row] as number) : row;
@@ -92,7 +92,7 @@ function folderShard(path: string, listing: Listing, order: Uint32Array | undefi
       });
       try {
         if (file.size !== size || file.time !== listing.times[index]) throw changed(name);
-        const bytes = await file.read(0, size, allocate(size));
+        const bytes = await file.read(0, size);
         const key = withoutExtension(name);
         return { key, group: key, name, bytes };
       } finally {

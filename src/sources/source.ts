@@ -25,8 +25,8 @@ export interface Row {
 export interface Shard {
   /** Number of rows: records that name an image. */
   readonly rows: number;
-  /** `allocate` provides the memory for the image's bytes; a fresh buffer by default. */
-  read(row: number, allocate?: (bytes: number) => Uint8Array): Promise<Row>;
+  /** The image's bytes lie in a fresh ArrayBuffer (perhaps not alone), which is the caller's to keep or to transfer. */
+  read(row: number): Promise<Row>;
   close(): Promise<void>;
   readonly notes?: Notes;
 }

@@ -14,10 +14,10 @@ function counted(bytes: Uint8Array): {
   return {
     source: {
       ...source,
-      read(at, length, into) {
+      read(at, length) {
         reads++;
         total += length;
-        return source.read(at, length, into);
+        return source.read(at, length);
       },
     },
     reads: () => reads,
