@@ -24,10 +24,11 @@ export function previewCommand(): Command {
           await writeFile(options.out, previewPage(batch, info));
           const { fingerprint } = info;
           const puzzles = batch.puzzles.length;
+          const failed = batch.failed.length;
           process.stdout.write(
             options.json
-              ? `${JSON.stringify({ out: options.out, step, puzzles, fingerprint })}\n`
-              : `${options.out}: batch ${step}, ${puzzles} puzzles; fingerprint ${fingerprint}\n`,
+              ? `${JSON.stringify({ out: options.out, step, puzzles, failed, fingerprint })}\n`
+              : `${options.out}: batch ${step}, ${puzzles} puzzles${failed > 0 ? `, ${failed} slots failed` : ""}; fingerprint ${fingerprint}\n`,
           );
         });
       },
@@ -52,7 +53,7 @@ h2 button { margin-left: auto; font-size: 12px; font-weight: normal; color: var(
 .c1 { grid-template-columns: 1fr } .c2 { grid-template-columns: 1fr 1fr } .c3 { grid-template-columns: repeat(3, 1fr) } .c4 { grid-template-columns: repeat(4, 1fr) }
 .lead { grid-template: auto 1fr / 2fr 1fr 1fr } .lead figure:first-child { grid-row: span 2 }
 img { display: block; width: auto; max-width: 100%; height: auto; border-radius: 4px } figcaption { font-size: 13px; line-height: 1.3; margin-bottom: 3px }
-figcaption span, summary { color: var(--soft) } .text { white-space: pre-wrap; margin: 12px 0 } .failed { color: var(--bad) }
+figcaption span, summary { color: var(--soft) } .text { white-space: pre-wrap; margin: 12px 0 } .failed { color: var(--bad) } article:has(.failed) { align-self: start }
 details { margin-top: auto; border-top: 1px solid var(--line); padding-top: 8px } summary { cursor: pointer } .answer { font-size: 20px; font-weight: 600; color: var(--accent); margin: 4px 0 }
 pre { white-space: pre-wrap; margin: 0; color: var(--soft) } :focus-visible { outline: 2px solid var(--accent); outline-offset: 2px }
 @media (max-width: 560px) { body { padding: 14px 10px 30px } article { padding: 12px } nav { position: static } #answers { margin-left: 0 } h2 button { display: none }
