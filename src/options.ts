@@ -25,7 +25,7 @@ export interface ResolvedOptions {
   readonly seed: number;
   /** Puzzles in a batch. */
   readonly batch: number;
-  /** Fixed lanes of the stream, a divisor of batch. Default: the largest divisor up to 8 that leaves 8 slots each. */
+  /** Fixed lanes of the stream, a divisor of batch. Default: the largest divisor up to 8 that leaves 8 slots each (shared order: 8 turns of the cycle). */
   readonly partitions?: number | undefined;
   /** The mix. Default: the five tasks in equal shares. */
   readonly entries: readonly (string | EntryOptions)[];
@@ -61,7 +61,13 @@ export interface ResolvedOptions {
 /** What a caller may write: only the source is needed. */
 export type StreamOptions = Partial<ResolvedOptions> & Pick<ResolvedOptions, "source">;
 
-const integer = (low: number, high: number): z.ZodNumber => z.number().int().min(low).max(high);
+function integer(low: number, high: number): z.ZodNumber {
+  const error = `expected an integer from ${low} to ${high}`;
+  return z.number({ error }).int({ error }).min(low, { error }).max(high, { error });
+}
+
+const entryForms =
+  "expected task, task:level, task:level*weight, or a map with task, name, weight, level, options";
 
 const entry: z.ZodType<EntryOptions> = z.strictObject({
   task: z.string(),
@@ -75,9 +81,9 @@ const shape: { readonly [Name in keyof ResolvedOptions]-?: z.ZodType } = {
   source: z.string().min(1),
   seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
   batch: integer(1, 1_048_576).default(40),
-  partitions: integer(1, 65_536).optional(),
+  partitions: integer(1, 1024).optional(),
   entries: z
-    .array(z.union([z.string(), entry]))
+    .array(z.union([z.string(), entry], { error: entryForms }))
     .min(1)
     .max(1000)
     .default(["rotation", "similarity", "inpainting", "ordering", "correspondence"]),
@@ -107,13 +113,22 @@ export function resolveStreamOptions(options: StreamOptions): ResolvedOptions {
   const parsed = schema.safeParse(options);
   if (!parsed.success) throw badOption(parsed.error, options, "", optionNames);
   const resolved = parsed.data as unknown as ResolvedOptions;
-  const { minPixels, maxPixels } = resolved;
-  if (minPixels > maxPixels)
-    throw new StreamError(
-      "BAD_OPTION",
-      `minPixels: got ${minPixels}; must be at most maxPixels, ${maxPixels}`,
-    );
+  const wrong = contradiction(resolved);
+  if (wrong !== undefined) throw new StreamError("BAD_OPTION", wrong);
   return resolved;
+}
+
+/** Options that are each right and do not go together. */
+function contradiction(options: ResolvedOptions): string | undefined {
+  const { batch, partitions, factor, minPixels, maxPixels } = options;
+  if (partitions !== undefined && batch % partitions !== 0)
+    return `partitions: got ${partitions}; it must divide batch, ${batch}`;
+  if (minPixels > maxPixels)
+    return `minPixels: got ${minPixels}; must be at most maxPixels, ${maxPixels}`;
+  const tile = factor * factor;
+  if (Math.floor(maxPixels / tile) * tile < minPixels || tile > maxPixels)
+    return `factor: got ${factor}; no number of squares of ${factor} x ${factor} pixels has between minPixels, ${minPixels}, and maxPixels, ${maxPixels}`;
+  return undefined;
 }
 
 /** One message out of zod's issues, a line each: `window: got "big"; expected number ...`. */
@@ -134,9 +149,13 @@ export function badOption(
       (value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key],
       given,
     );
-    return [
-      `${prefix}${issue.path.join(".") || "options"}: got ${JSON.stringify(got) ?? "nothing"}; ${issue.message}`,
-    ];
+    return [`${prefix}${issue.path.join(".") || "options"}: got ${shown(got)}; ${issue.message}`];
   });
-  return new StreamError("BAD_OPTION", lines.join("\n"), { cause: error });
+  return new StreamError("BAD_OPTION", [...new Set(lines)].join("\n"), { cause: error });
+}
+
+/** JSON, but for what JSON has no words. */
+function shown(value: unknown): string {
+  if (value === undefined) return "nothing";
+  return typeof value === "number" ? String(value) : (JSON.stringify(value) ?? typeof value);
 }

@@ -4,6 +4,7 @@ import { fingerprint, STREAM_VERSION } from "./fingerprint.ts";
 import type { Json, StreamInfo } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { defaultPartitions } from "./plan/cells.ts";
+import { createCycle } from "./plan/cycle.ts";
 import { checkPlan, unevenRatio } from "./plan/check.ts";
 import { defaultDeal } from "./plan/deal.ts";
 import { createPlan, type Plan } from "./plan/plan.ts";
@@ -28,7 +29,7 @@ export function setUp(options: ResolvedOptions, catalog: Catalog): Setup {
   const { maxInputPixels, groupField } = options;
   const mix = resolveEntries(options);
   const { templates, suffix } = resolveTemplates(tasks, options.templates);
-  const partitions = options.partitions ?? defaultPartitions(batch);
+  const partitions = options.partitions ?? defaultPartitions(batch, order, createCycle(mix).length);
   const deal = options.deal ?? defaultDeal(catalog.shards, partitions);
   const spec = { seed, batch, partitions, entries: mix, deal, window, order, passes };
   const plan = createPlan(spec, catalog);

@@ -275,8 +275,9 @@ def draw_all(random: Random, items: list[int]) -> list[int]:
     return items
 
 
-def default_partitions(batch: int) -> int:
-    return next((c for c in range(8, 1, -1) if batch % c == 0 and batch // c >= 8), 1)
+def default_partitions(batch: int, order: str, entries: list[dict]) -> int:
+    least = 8 * len(cycle_of(entries)) if order == "shared" else 8
+    return next((c for c in range(8, 1, -1) if batch % c == 0 and batch // c >= least), 1)
 
 
 def listing_order(seed: int, count: int) -> list[int]:

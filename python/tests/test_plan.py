@@ -114,7 +114,7 @@ def expected(question: dict) -> dict:
     return {
         "answers": answers,
         "totals": plan.total,
-        "partitions": default_partitions(spec["batch"]),
+        "partitions": default_partitions(spec["batch"], spec["order"], spec["entries"]),
         "listing": listing_order(spec["seed"], len(rows)),
     }
 

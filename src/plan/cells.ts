@@ -25,10 +25,18 @@ export function cellAt(place: number, perPartition: number, cells: number): numb
   return Math.floor(((place + 1) * cells - 1) / perPartition);
 }
 
-/** The largest divisor of the batch up to 8 that leaves a partition at least 8 slots, else 1. */
-export function defaultPartitions(batch: number): number {
+/**
+ * The largest divisor of the batch up to 8 that leaves a partition a cell's worth of slots, else 1: 8, and in shared order 8 turns of the cycle, without which
+ * most strangers would be decoded for one puzzle alone (docs/decisions/004-partitions-in-shared-order.md).
+ */
+export function defaultPartitions(
+  batch: number,
+  order: "independent" | "shared",
+  cycle: number,
+): number {
+  const least = order === "shared" ? slotsPerCell * cycle : slotsPerCell;
   for (let partitions = 8; partitions > 1; partitions--) {
-    if (batch % partitions === 0 && batch / partitions >= slotsPerCell) return partitions;
+    if (batch % partitions === 0 && batch / partitions >= least) return partitions;
   }
   return 1;
 }

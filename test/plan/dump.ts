@@ -2,6 +2,7 @@
 import { createInterface } from "node:readline";
 import { createPlan, needsIndex, type PlanSpec } from "../../src/plan/plan.ts";
 import { defaultPartitions } from "../../src/plan/cells.ts";
+import { createCycle } from "../../src/plan/cycle.ts";
 import { listingOrder } from "../../src/plan/deal.ts";
 import { negativeCandidates, substituteOffset } from "../../src/plan/substitutes.ts";
 
@@ -60,7 +61,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   });
   const totals = Array.from({ length: spec.partitions }, (_, partition) => plan.rows(partition));
   const extra = {
-    partitions: defaultPartitions(spec.batch),
+    partitions: defaultPartitions(spec.batch, spec.order, createCycle(spec.entries).length),
     listing: [...listingOrder(spec.seed, rows.length)],
     steps: plan.steps() ?? null,
   };

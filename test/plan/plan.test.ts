@@ -133,9 +133,12 @@ describe("cells", () => {
 
   test("default number of partitions", () => {
     const cases = [1, 7, 8, 15, 16, 17, 24, 40, 49, 56, 60, 64, 100, 121, 128, 512, 1000];
-    expect(cases.map(defaultPartitions)).toEqual([
-      1, 1, 1, 1, 2, 1, 3, 5, 1, 7, 6, 8, 5, 1, 8, 8, 8,
-    ]);
+    const of = (order: PlanSpec["order"], cycle: number): number[] =>
+      cases.map((batch) => defaultPartitions(batch, order, cycle));
+    expect(of("independent", 5)).toEqual([1, 1, 1, 1, 2, 1, 3, 5, 1, 7, 6, 8, 5, 1, 8, 8, 8]);
+    expect(of("shared", 1)).toEqual(of("independent", 1));
+    expect(of("shared", 5)).toEqual([1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 1, 2, 8, 8]);
+    expect(of("shared", 1000).every((partitions) => partitions === 1)).toBe(true);
     expect([defaultDeal(255, 8), defaultDeal(256, 8)]).toEqual(["rows", "shards"]);
   });
 });
