@@ -36,12 +36,13 @@ export function resolveEntries({
       options = {},
     } = typeof given === "string" ? parseEntry(given, at) : given;
     const task = taskByName(taskName);
-    if (level !== undefined && !task.levels.includes(level))
+    const written = level === undefined ? options : { ...options, level };
+    const asked: unknown = (written as { level?: unknown }).level;
+    if (asked !== undefined && !task.levels.includes(asked as string))
       throw new StreamError(
         "BAD_OPTION",
-        `entry ${at + 1}: level: got ${JSON.stringify(level)}; ${taskName} has ${task.levels.join(", ")}`,
+        `entry ${at + 1} (${taskName}): level: got ${JSON.stringify(asked)}; there are ${task.levels.join(", ")}`,
       );
-    const written = level === undefined ? options : { ...options, level };
     let full: object;
     try {
       full = task.options(written, preset);

@@ -12,7 +12,7 @@ export interface EntryOptions {
   /** Share of this entry relative to the others, 1 .. 1000. Default 1. */
   readonly weight?: number | undefined;
   /** One of the task's levels; default its first. */
-  readonly level?: string | undefined;
+  readonly level?: string | number | undefined;
   /** The task's own options (docs/tasks.md). */
   readonly options?: { readonly [name: string]: unknown } | undefined;
 }
@@ -73,7 +73,7 @@ const entry: z.ZodType<EntryOptions> = z.strictObject({
   task: z.string(),
   name: z.string().min(1).max(64).optional(),
   weight: integer(1, 1000).optional(),
-  level: z.string().optional(),
+  level: z.union([z.string(), z.number()]).optional(),
   options: z.record(z.string(), z.unknown()).optional(),
 });
 
@@ -138,7 +138,7 @@ export function badOption(
   prefix: string = "",
   names?: readonly string[],
 ): StreamError {
-  const lines = error.issues.flatMap((issue) => {
+  const lines = error.issues.flatMap(innermost).flatMap((issue) => {
     if (issue.code === "unrecognized_keys") {
       const allowed = names && issue.path.length === 0 ? `; there are ${names.join(", ")}` : "";
       return issue.keys.map(
@@ -158,4 +158,17 @@ export function badOption(
 function shown(value: unknown): string {
   if (value === undefined) return "nothing";
   return typeof value === "number" ? String(value) : (JSON.stringify(value) ?? typeof value);
+}
+
+/** Of a union the alternative that came nearest, instead of "Invalid input". */
+function innermost(issue: z.core.$ZodIssue): z.core.$ZodIssue[] {
+  if (issue.code !== "invalid_union") return [issue];
+  const deepest = issue.errors.toSorted((one, other) => depth(other) - depth(one))[0] ?? [];
+  if (deepest.length === 0) return [issue];
+  return deepest.flatMap((inner) => innermost({ ...inner, path: [...issue.path, ...inner.path] }));
+}
+
+/** An alternative of the right type complains about a member, not about the type. */
+function depth(issues: readonly z.core.$ZodIssue[]): number {
+  return issues[0]?.code === "invalid_type" ? issues[0].path.length : 1;
 }

@@ -26,6 +26,8 @@ export function benchCommand(): Command {
             `--format: got ${JSON.stringify(options.format)}; there are ${imageFormats.join(", ")}`,
           );
         const batches = wholeNumber("batches", options.batches);
+        if (batches === 0)
+          throw new StreamError("BAD_OPTION", "--batches: got 0; expected 1 or more");
         const warmup = wholeNumber("warmup", options.warmup);
         await withStream(source, options, async (stream) => {
           let puzzles = 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line: one file a verb. */
 import { Command, CommanderError } from "commander";
-import { asStreamError } from "../errors.ts";
+import { asStreamError, StreamError } from "../errors.ts";
 import { batchCommand } from "./batch.ts";
 import { benchCommand } from "./bench.ts";
 import { digestCommand } from "./digest.ts";
@@ -44,7 +44,7 @@ async function main(): Promise<number> {
     return 0;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // it has printed its message
-    const { code, message, context } = asStreamError(error);
+    const { code, message, context } = fileError(error) ?? asStreamError(error);
     const text = process.argv.includes("--json")
       ? JSON.stringify({ error: { code, message, ...context } })
       : `error ${code}: ${message}`;
@@ -52,6 +52,13 @@ async function main(): Promise<number> {
     if (code === "INTERNAL" && error instanceof Error) process.stderr.write(`${error.stack}\n`);
     return code === "BAD_OPTION" ? 2 : 1;
   }
+}
+
+/** A file that a flag names and that can't be read or written. */
+function fileError(error: unknown): StreamError | undefined {
+  const { path, syscall, code } = error as Partial<NodeJS.ErrnoException>;
+  if (path === undefined || syscall === undefined) return undefined;
+  return new StreamError("BAD_OPTION", `${path}: ${code} (${syscall})`, { cause: error });
 }
 
 // A reader that closes the pipe early (head, say) is no failure of ours.
