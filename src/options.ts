@@ -77,13 +77,20 @@ const entry: z.ZodType<EntryOptions> = z.strictObject({
   options: z.record(z.string(), z.unknown()).optional(),
 });
 
+const textOrMap = z.custom<unknown>(
+  (given) =>
+    typeof given === "string" ||
+    (typeof given === "object" && given !== null && !Array.isArray(given)),
+  entryForms,
+);
+
 const shape: { readonly [Name in keyof ResolvedOptions]-?: z.ZodType } = {
   source: z.string().min(1),
   seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
   batch: integer(1, 1_048_576).default(40),
   partitions: integer(1, 1024).optional(),
   entries: z
-    .array(z.union([z.string(), entry], { error: entryForms }))
+    .array(textOrMap)
     .min(1)
     .max(1000)
     .default(["rotation", "similarity", "inpainting", "ordering", "correspondence"]),
@@ -113,6 +120,11 @@ export function resolveStreamOptions(options: StreamOptions): ResolvedOptions {
   const parsed = schema.safeParse(options);
   if (!parsed.success) throw badOption(parsed.error, options, "", optionNames);
   const resolved = parsed.data as unknown as ResolvedOptions;
+  // Not a union of zod's: that tells of one of its forms only, and not always of the same.
+  for (const [at, given] of resolved.entries.entries()) {
+    const checked = typeof given === "string" ? undefined : entry.safeParse(given);
+    if (checked?.error) throw badOption(checked.error, given, `entries.${at}.`);
+  }
   const wrong = contradiction(resolved);
   if (wrong !== undefined) throw new StreamError("BAD_OPTION", wrong);
   return resolved;

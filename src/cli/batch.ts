@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { Command } from "commander";
 import type { Puzzle } from "../model.ts";
 import { wholeNumber, withStreamOptions } from "./stream-options.ts";
-import { withStream } from "./with-stream.ts";
+import { warnFailed, withStream } from "./with-stream.ts";
 
 /** `ssl-r1 batch SOURCE --step 3 --out DIR`: batch.json and a PNG file an image. */
 export function batchCommand(): Command {
@@ -23,6 +23,7 @@ export function batchCommand(): Command {
         await withStream(source, options, async (stream) => {
           const { fingerprint } = stream.info();
           const batch = await stream.get(step, undefined, { format: "png" });
+          warnFailed(batch);
           await mkdir(options.out, { recursive: true });
           const puzzles = await Promise.all(
             batch.puzzles.map((puzzle) => writePuzzle(options.out, puzzle)),

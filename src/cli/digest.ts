@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { batchDigest } from "../digest.ts";
 import { stepList, withStreamOptions } from "./stream-options.ts";
-import { withStream } from "./with-stream.ts";
+import { warnFailed, withStream } from "./with-stream.ts";
 
 /** `ssl-r1 digest SOURCE --steps 0..9 --json`: the proof of reproducibility. */
 export function digestCommand(): Command {
@@ -19,6 +19,7 @@ export function digestCommand(): Command {
             ? JSON.stringify({ step: batch.step, digest })
             : `${batch.step} ${digest}`;
           process.stdout.write(`${line}\n`);
+          warnFailed(batch);
         }
       });
     });

@@ -1,4 +1,5 @@
 import { createStream, type Stream } from "../loader.ts";
+import type { Batch } from "../model.ts";
 import { streamOptions } from "./stream-options.ts";
 
 /** A stream by the options of a command line, closed afterwards whatever happens. (Not `await using`: Node 22 can't read it.) */
@@ -13,4 +14,12 @@ export async function withStream(
   } finally {
     await stream.close();
   }
+}
+
+/** Says which slots of a batch no image was found for; on standard error, so that it can't be missed nor get into the data. */
+export function warnFailed({ step, failed }: Batch): void {
+  for (const { slot, entry, error } of failed)
+    process.stderr.write(
+      `step ${step}, slot ${slot} (${entry}): ${error.code}: ${error.message}\n`,
+    );
 }

@@ -87,7 +87,8 @@ export function fitSides(width: number, height: number, limits: Limits): Extent 
     if (best === undefined || worth(extent) > worth(best)) best = extent;
   if (best === undefined) {
     return {
-      unusable: `${width} x ${height} pixels hold no multiple of ${across} x ${down} with ${minPixels} to ${maxPixels} pixels`,
+      unusable: "too small",
+      detail: `${width} x ${height} pixels hold no multiple of ${across} x ${down} with ${minPixels} to ${maxPixels} pixels`,
     };
   }
   return best;
@@ -100,7 +101,8 @@ export function fitPhoto(context: MakeContext, request: FitRequest = {}): Fit | 
   const square = request.frame === "square";
   if (!square && Math.max(image.width, image.height) > MAX_ASPECT * least) {
     return {
-      unusable: `${image.width} x ${image.height} pixels are more elongated than ${MAX_ASPECT} to 1`,
+      unusable: "too elongated",
+      detail: `${image.width} x ${image.height} pixels are more elongated than ${MAX_ASPECT} to 1`,
     };
   }
   const width = square ? least : image.width;
@@ -142,7 +144,8 @@ export function squareSide(side: number, sizes: Sizes): number | Unusable {
   const most = Math.floor(Math.sqrt(sizes.maxPixels) / sizes.factor);
   if (least > most)
     return {
-      unusable: `no square of multiples of ${sizes.factor} has ${sizes.minPixels} to ${sizes.maxPixels} pixels`,
+      unusable: "no such square",
+      detail: `no square of multiples of ${sizes.factor} has ${sizes.minPixels} to ${sizes.maxPixels} pixels`,
     };
   return Math.min(most, Math.max(least, Math.round(side / sizes.factor))) * sizes.factor;
 }

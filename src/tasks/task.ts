@@ -56,7 +56,10 @@ export interface Made {
 
 /** This photo can't carry this puzzle; a substitute is tried. A function of bytes, task and options (and drawn values of this attempt) alone. */
 export interface Unusable {
+  /** A few words without numbers, to count by. */
   readonly unusable: string;
+  /** For a person: sizes and limits. */
+  readonly detail?: string;
 }
 
 export const presets = ["robust", "paper"] as const;

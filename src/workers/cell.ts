@@ -219,8 +219,10 @@ export async function makeCell(
       count(entry.task);
       if ("unusable" in made) {
         slabs.rewind(slabMark);
-        skip(row, `${entry.task}: ${made.unusable}`, made.unusable);
-        last = `${row.shard}: ${row.key}: ${made.unusable}`;
+        const { unusable, detail } = made;
+        const why = detail === undefined ? unusable : `${unusable}: ${detail}`;
+        skip(row, `${entry.task}: ${unusable}`, why);
+        last = `${row.shard}: ${row.key}: ${why}`;
         continue;
       }
       const places = await finish(shown, job.format);

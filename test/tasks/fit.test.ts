@@ -46,7 +46,7 @@ describe("fitSides", () => {
     [55, 55, limits(), /55 x 55/],
   ])("%d x %d can't be shown", (width, height, given, reason) => {
     const fit = fitSides(width, height, given);
-    expect("unusable" in fit && fit.unusable).toMatch(reason);
+    expect("unusable" in fit && fit.detail).toMatch(reason);
   });
 
   it("keeps every promise, for any photo and any limits", () => {
@@ -106,6 +106,9 @@ describe("squareSide", () => {
   it("says where there is none", () => {
     expect(
       squareSide(224, { factor: 700, minPixels: 3_136, maxPixels: 401_408, fit: "crop" }),
-    ).toMatchObject({ unusable: /no square/ });
+    ).toEqual({
+      unusable: "no such square",
+      detail: "no square of multiples of 700 has 3136 to 401408 pixels",
+    });
   });
 });

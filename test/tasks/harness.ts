@@ -296,7 +296,12 @@ export function createHarness(): Harness {
     async make(task, options, photo, request = {}) {
       const { context: given, shown, rejects } = context(photo, request);
       const made = await task.make(given, options);
-      if ("unusable" in made) return { rejects, unusable: made.unusable };
+      if ("unusable" in made) {
+        // A reason is a key of metrics: numbers belong into the detail.
+        if (/\d x \d|\d{3}/.test(made.unusable)) throw new Error(`sizes in: ${made.unusable}`);
+        const detail = made.detail === undefined ? "" : `: ${made.detail}`;
+        return { rejects, unusable: made.unusable + detail };
+      }
       if (made.labels.length !== shown.length)
         throw new Error(
           `${task.name} shows ${shown.length} images under ${made.labels.length} labels`,

@@ -69,11 +69,15 @@ export function prepareWarped(context: MakeContext, options: RotationOptions): F
   const room = Math.floor((least - MARGIN) / REACH);
   if (room < 1)
     return {
-      unusable: `${image.width} x ${image.height} pixels are too small to be turned by 45 degrees`,
+      unusable: "too small to be turned by 45 degrees",
+      detail: `${image.width} x ${image.height} pixels`,
     };
   const extent = fitSides(room, room, { ...sizes, across: sizes.factor, down: sizes.factor });
   if ("unusable" in extent)
-    return { unusable: `within a square that can be turned by 45 degrees, ${extent.unusable}` };
+    return {
+      unusable: "too small to be turned by 45 degrees",
+      detail: `within a square that can be turned by 45 degrees, ${extent.detail}`,
+    };
   const side = extent.width;
   const outer = Math.ceil(side * REACH) + MARGIN;
   const taken = Math.min(least, Math.round(outer / extent.scale));
@@ -121,7 +125,8 @@ export function prepareFull(context: MakeContext, options: RotationOptions): Fra
   // Asked for every angle alike: a photo that only suits quarter turns would give them away.
   if (options.angles === 8 && (inscribed === 0 || inscribed * inscribed < sizes.minPixels)) {
     return {
-      unusable: `the square within ${fit.width} x ${fit.height} pixels turned by 45 degrees is too small`,
+      unusable: "too small to be turned by 45 degrees",
+      detail: `the square within ${fit.width} x ${fit.height} pixels turned by 45 degrees`,
     };
   }
   return (

@@ -127,7 +127,8 @@ export const similarity: Task<SimilarityOptions> = {
     if (typeof side !== "number") return side;
     if (tooSmall(context, image))
       return {
-        unusable: `${image.width} x ${image.height} pixels are fewer than ${context.sizes.minPixels}`,
+        unusable: "too small",
+        detail: `${image.width} x ${image.height} pixels are fewer than ${context.sizes.minPixels}`,
       };
 
     const reference = context.show(side, side);
