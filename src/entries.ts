@@ -18,7 +18,7 @@ interface Written {
   readonly task: string;
   readonly name?: string | undefined;
   readonly weight?: number | undefined;
-  readonly level?: string | undefined;
+  readonly level?: string | number | undefined;
   readonly options?: { readonly [key: string]: unknown } | undefined;
 }
 
@@ -37,19 +37,18 @@ export function resolveEntries({
     } = typeof given === "string" ? parseEntry(given, at) : given;
     const task = taskByName(taskName);
     const written = level === undefined ? options : { ...options, level };
-    const asked: unknown = (written as { level?: unknown }).level;
-    if (asked !== undefined && !task.levels.includes(asked as string))
-      throw new StreamError(
-        "BAD_OPTION",
-        `entry ${at + 1} (${taskName}): level: got ${JSON.stringify(asked)}; there are ${task.levels.join(", ")}`,
-      );
     let full: object;
     try {
       full = task.options(written, preset);
     } catch (error) {
-      if (error instanceof z.ZodError)
-        throw badOption(error, written, `entry ${at + 1} (${taskName}): `);
-      throw error;
+      if (!(error instanceof z.ZodError)) throw error;
+      const where = `entry ${at + 1} (${taskName}): `;
+      if (error.issues[0]?.path[0] !== "level") throw badOption(error, written, where);
+      const asked: unknown = (written as { level?: unknown }).level;
+      throw new StreamError(
+        "BAD_OPTION",
+        `${where}level: got ${JSON.stringify(asked)}; there are ${task.levels.join(", ")}`,
+      );
     }
     const used = "level" in full ? String(full.level) : task.levels[0];
     const fallback = used === task.levels[0] ? task.name : `${task.name}-${used}`;
