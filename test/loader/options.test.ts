@@ -6,7 +6,7 @@ import { wrongOptions } from "./wrong-options.ts";
 
 for (const [given, words] of wrongOptions)
   test(`refused: ${JSON.stringify(given)}`, async () => {
-    const error: unknown = await createStream({ source: samples, ...given } as StreamOptions).then(
+    const error: unknown = await createStream({ source: samples, ...given }).then(
       () => undefined,
       (thrown: unknown) => thrown,
     );
