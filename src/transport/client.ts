@@ -114,8 +114,8 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
         if (!(error instanceof StreamError) || error.code !== "CONNECTION_LOST") throw error;
         // Another request may have replaced the connection already.
         if (used === link) lost = true;
-        deadline ??= Date.now() + reconnect;
-        if (Date.now() + pause > deadline) throw error;
+        deadline ??= performance.now() + reconnect;
+        if (performance.now() + pause > deadline) throw error;
         await sleep(pause, undefined, { signal: stop }).catch(() => {});
         pause = Math.min(2 * pause, LONGEST_PAUSE);
       }
