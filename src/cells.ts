@@ -116,10 +116,17 @@ interface RowPlace {
 const rowId = ({ shard, row }: RowPlace): string => `${shard}/${row}`;
 
 async function readRow(catalog: Catalog, place: RowPlace): Promise<RowData> {
-  // Memory of its own: it is handed over to the worker.
-  const { key, group, bytes } = await catalog.read(place.shard, place.row);
+  const id = rowId(place);
   const shard = catalog.list[place.shard]!.name;
-  return { id: rowId(place), shard, key, group, bytes: bytes as Uint8Array<ArrayBuffer> };
+  try {
+    // Memory of its own: it is handed over to the worker.
+    const { key, group, bytes } = await catalog.read(place.shard, place.row);
+    return { id, shard, key, group, bytes: bytes as Uint8Array<ArrayBuffer> };
+  } catch (error) {
+    if (!(error instanceof StreamError && error.code === "IMAGE_UNUSABLE")) throw error;
+    const name = `row ${place.row}`;
+    return { id, shard, key: name, group: id, bytes: new Uint8Array(0), unusable: error.message };
+  }
 }
 
 function giveBack({ memory, slabs }: CellResult): void {

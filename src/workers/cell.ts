@@ -104,6 +104,10 @@ export async function makeCell(
 
   async function decodeRow(row: RowData): Promise<Photo | undefined> {
     workshop.checkOpen();
+    if (row.unusable !== undefined) {
+      skip(row, "too-large", row.unusable);
+      return undefined;
+    }
     const before = performance.now();
     const picture = await decode(row.bytes, images, workshop.draw, settings);
     const spent = performance.now() - before;

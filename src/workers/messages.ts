@@ -30,6 +30,8 @@ export interface RowData {
   readonly key: string;
   readonly group: string;
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Why the image was not even read; then there are no bytes. */
+  readonly unusable?: string;
 }
 
 export interface SlotJob {

@@ -120,6 +120,16 @@ test("larger than the limit: refused before it is decoded, counted as such", asy
   expect(Object.keys(stream.info().skipped)).toContain("too-many-pixels");
 });
 
+test("a file too large to be read is skipped like any bad image", async () => {
+  const folder = photos(6);
+  const [first] = readdirSync(folder);
+  truncateSync(join(folder, first!), 300 << 20); // a hole: it takes no room on the disk
+  const stream = await open({ source: folder, batch: 12, partitions: 1, entries: ["rotation"] });
+  const { puzzles, failed } = await stream.get(0);
+  expect({ puzzles: puzzles.length, failed }).toEqual({ puzzles: 12, failed: [] });
+  expect(stream.info().skipped["too-large"]).toBeGreaterThanOrEqual(1);
+});
+
 test("nothing but bad images: every slot says so, then the budget ends the stream", async () => {
   const folder = temporaryFolder(
     Object.fromEntries(Array.from({ length: 20 }, (_, i) => [`${i}.jpg`, `not an image ${i}`])),
