@@ -37,11 +37,17 @@ export function isStopping(control: Control): boolean {
   return Atomics.load(control, STOP) !== 0;
 }
 
-/** Main thread: no thread begins any more. Resolves when none is busy or `starting`, or after about ten seconds. */
-export async function quiet(control: Control, starting: () => boolean): Promise<void> {
+/**
+ * Main thread: no thread begins any more. Resolves when none is `starting` and none is busy, or after about ten seconds. A thread that ran out of memory
+ * can't say that it is busy no more: where nothing is `working`, nothing is waited for.
+ */
+export async function quiet(
+  control: Control,
+  { starting, working }: { starting: () => boolean; working: () => boolean },
+): Promise<void> {
   Atomics.store(control, STOP, 1);
   for (let looks = 0; looks < 5_000; looks++) {
-    if (Atomics.load(control, BUSY) <= 0 && !starting()) return;
+    if ((Atomics.load(control, BUSY) <= 0 || !working()) && !starting()) return;
     await sleep(2);
   }
 }

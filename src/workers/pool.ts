@@ -127,7 +127,10 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
 
   async function close(): Promise<void> {
     closed = true;
-    await quiet(control, () => pool.threads.length > ports.size);
+    await quiet(control, {
+      starting: () => pool.threads.length > ports.size,
+      working: () => jobs.size > 0,
+    });
     unguard();
     for (const port of ports) port.close();
     await pool.destroy();
