@@ -264,7 +264,7 @@ class Plan:
             own = (own + here["rows"] // 2 + attempt - 1) % here["rows"]
         random = Random(self.seed, "puzzle", step * self.batch + slot, attempt, "others")
         offsets = [offset for offset in range(here["rows"]) if offset != own]
-        return draw_all(random, others), draw_all(random, offsets)
+        return draw_all(random, others), draw_all(random, offsets)[:64]
 
 
 def draw_all(random: Random, items: list[int]) -> list[int]:

@@ -196,9 +196,9 @@ describe("strangers", () => {
           expect(slots.toSorted((a, b) => a - b)).toEqual(
             Array.from({ length: others }, (_, other) => other),
           );
-          expect([...offsets, own].toSorted((a, b) => a - b)).toEqual(
-            Array.from({ length: rows }, (_, offset) => offset),
-          );
+          expect(offsets).toHaveLength(Math.min(64, rows - 1));
+          expect(new Set([...offsets, own]).size).toBe(offsets.length + 1);
+          for (const offset of offsets) expect(offset >= 0 && offset < rows).toBe(true);
           // Lazy: what is taken first does not depend on how much is taken.
           const few = negativeCandidates(seed, place, attempt, others);
           for (const one of all.slice(0, 3)) expect(few.next().value).toEqual(one);
