@@ -2,7 +2,7 @@
  * Throughput of the whole stream: `node bench/stream.ts SOURCE [--short]`, on the corpus of make-corpus.py (docs/benchmarks.md).
  *
  * Rules: the unit is puzzles per CPU-second of all processes together. B = 40, five tasks in equal shares, raw pixels, 200 puzzles to warm up, then
- * 1,000 (400 with --short). "alone": batches are made and dropped. "python": through a Unix socket into Python, every image in hand as an array (raw)
+ * 3,000 (400 with --short). "alone": batches are made and dropped. "python": through a Unix socket into Python, every image in hand as an array (raw)
  * or as bytes (jpeg). Each line is a process of its own; nothing else should run. Linux.
  */
 import { spawn, spawnSync } from "node:child_process";
@@ -18,7 +18,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const cli = join(root, "src", "cli", "main.ts");
 const [source, mode] = process.argv.slice(2);
 if (source === undefined) throw new Error("usage: node bench/stream.ts SOURCE [--short]");
-const batches = mode === "--short" ? 10 : 25;
+const batches = mode === "--short" ? 10 : 75;
 const tasks = ["rotation", "similarity", "inpainting", "ordering", "correspondence"];
 
 interface Alone {
