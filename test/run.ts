@@ -11,7 +11,11 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 const reports = mkdtempSync(join(tmpdir(), "ssl-r1-tests-"));
 
 async function run(command: string, given: readonly string[], folder: string): Promise<number> {
-  const child = spawn(command, given, { cwd: folder, stdio: ["ignore", "inherit", "inherit"] });
+  const child = spawn(command, given, {
+    cwd: folder,
+    stdio: ["ignore", "inherit", "inherit"],
+    env: process.stdout.isTTY ? process.env : { ...process.env, NO_COLOR: "1" },
+  });
   const [status] = (await once(child, "exit")) as [number | null];
   return status ?? 1;
 }
@@ -40,7 +44,7 @@ try {
     [
       join(root, "node_modules", "vitest", "vitest.mjs"),
       "run",
-      "--reporter=dot",
+      "--reporter=default",
       "--reporter=json",
       `--outputFile.json=${vitestReport}`,
     ],
