@@ -20,7 +20,11 @@ from PIL import Image
 Image.MAX_IMAGE_PIXELS = None
 COUNT, SHARDS, SIZE = 2000, 8, (640, 480)
 # photographs; the rest of the packages are drawings
-NAMES = ["Aqua", "Blinds", "Dune", "Garden", "GreenMeadow", "LadyBird", "RainDrops", "Storm", "TwoWings", "Wood", "YellowFlower", "Elephants", "Autumn", "BytheWater", "ColdRipple", "ColorfulCups", "DarkestHour", "EveningGlow", "FallenLeaf", "Grey", "Kite", "OneStandsOut", "Path", "Volna", "summer_1am"]
+NAMES = [
+    "Aqua", "Blinds", "Dune", "Garden", "GreenMeadow", "LadyBird", "RainDrops", "Storm", "TwoWings", "Wood", "YellowFlower", "Elephants",
+    "Autumn", "BytheWater", "ColdRipple", "ColorfulCups", "DarkestHour", "EveningGlow", "FallenLeaf", "Grey", "Kite", "OneStandsOut",
+    "Path", "Volna", "summer_1am",
+]
 
 
 def photos(folder: pathlib.Path) -> list[Image.Image]:
