@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,3 +72,37 @@ def url() -> Iterator[str]:
     server = FakeServer()
     yield server.url
     server.stop()
+
+
+class silent_server:
+    """Takes connections, and at most welcomes them."""
+
+    def __init__(self, welcome: bool = False, answer: bytes = b"") -> None:
+        self._welcome = welcome
+        self._answer = answer
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._open: list[socket.socket] = []
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return f"tcp://127.0.0.1:{self._socket.getsockname()[1]}"
+
+    def _accept(self) -> None:
+        from ssl_r1 import frame
+
+        info = {"version": 1, "fingerprint": "f", "seed": 1, "batch": 4, "partitions": 1, "entries": [], "shards": 1}
+        info |= {"samples": 1, "counted": True, "steps": None, "skipped": {}}
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except OSError:
+                return
+            self._open.append(client)
+            if self._welcome:
+                client.sendall(frame.pack_frame(frame.WELCOME, {"protocol": 1, "info": info}) + self._answer)
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for client in self._open:
+            client.close()
