@@ -1,5 +1,5 @@
-#!/usr/bin/env node
-/** The command line: one file a verb. */
+#!/usr/bin/env -S node --max-semi-space-size=2
+/** The command line: one file a verb. The small young generation keeps memory flat from the start (docs/decisions/005-small-heaps.md). */
 import { Command, CommanderError } from "commander";
 import { asStreamError, StreamError } from "../errors.ts";
 import { batchCommand } from "./batch.ts";

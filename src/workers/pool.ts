@@ -36,6 +36,8 @@ export interface PoolOptions {
   readonly entry?: URL;
 }
 
+/** A worker makes little garbage; with V8's usual room for it, it would take a hundred batches and as many MiB to collect any. */
+const YOUNG = { maxYoungGenerationSizeMb: 3 };
 /** Tries of a cell whose worker dies under it. */
 const TRIES = 2;
 
@@ -59,6 +61,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     minThreads: threads,
     maxThreads: threads,
     concurrentTasksPerWorker: 1,
+    resourceLimits: YOUNG,
   });
   const jobs = new Map<
     number,
