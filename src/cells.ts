@@ -93,7 +93,7 @@ export async function makeCell(
   return asCell(work, result, format);
 }
 
-/** The row of a slot, after counting the shards that it takes to know (plan.md, rule 7). */
+/** The row of a slot, after counting the shards that it takes to know (docs/determinism.md, "What must be counted"). */
 async function locate(
   plan: Plan,
   catalog: Catalog,

@@ -33,7 +33,7 @@ export interface MakeContext {
   /** The next image the model will see, in the order of the labels; contents undefined. */
   show(width: number, height: number): Picture;
   /**
-   * `count` photos of other groups, all different, in drawn order (plan.md, rule 10). `accepts` is asked for each in turn, with how many were
+   * `count` photos of other groups, all different, in drawn order (docs/determinism.md, "Strangers"). `accepts` is asked for each in turn, with how many were
    * accepted before it, and may already make its image. Undefined when the window has not enough.
    */
   others(
