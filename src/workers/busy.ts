@@ -6,8 +6,9 @@ import { begin, end, isStopping, started, type Control } from "./control.ts";
 const { control } = workerData as { readonly control: Control };
 let isBusy = false;
 
-/** CLOSED when the pool is closing. */
+/** CLOSED when the pool is closing. Counts the thread once, however often it says so. */
 export function busy(): void {
+  if (isBusy) return checkOpen();
   if (!begin(control)) throw closing();
   isBusy = true;
 }

@@ -24,7 +24,7 @@ import {
 } from "./attackers-places.ts";
 import {
   createHarness,
-  paintedPhoto,
+  flatPhoto,
   samplePhotos,
   sizes32,
   syntheticPhoto,
@@ -33,8 +33,6 @@ import {
 } from "./harness.ts";
 
 const harness = createHarness();
-const flat = (width: number, height: number, level: number = 128): Photo =>
-  paintedPhoto("flat", width, height, () => [level, level, level]);
 const options = (
   given: { readonly [key: string]: unknown } = {},
   preset: Preset = "robust",
@@ -293,7 +291,7 @@ describe("make", () => {
 
   /** The digit whose marker, drawn on black by itself, looks most like what is there. */
   function digitAt(image: Photo, point: Point): number {
-    const { context } = harness.context(flat(28, 28));
+    const { context } = harness.context(flatPhoto(28, 28));
     const errors = Array.from({ length: 9 }, (_, k) => {
       const alone = context.arena.picture(image.width, image.height);
       context.draw.fill(alone, { x: 0, y: 0, width: image.width, height: image.height }, [0, 0, 0]);
@@ -316,7 +314,7 @@ describe("make", () => {
   }
 
   test("outside of the photo image 2 is gray", async () => {
-    const outcome = await harness.make(correspondence, options(), flat(300, 280, 10), {
+    const outcome = await harness.make(correspondence, options(), flatPhoto(300, 280, 10), {
       index: 1,
     });
     const two = (outcome.images as [Photo, Photo])[1];

@@ -165,6 +165,11 @@ export function cutPhoto(photo: Photo, x: number, y: number, width: number, heig
   return { name: photo.name, group: photo.group, width, height, data };
 }
 
+/** One gray level all over. */
+export function flatPhoto(width: number, height: number, level: number = 128): Photo {
+  return paintedPhoto("flat", width, height, () => [level, level, level]);
+}
+
 /** A photo drawn by a formula: red, green, blue (0 .. 255) at the pixel centre (x, y). */
 export function paintedPhoto(
   name: string,

@@ -17,7 +17,7 @@ import {
 import { attackChoice, smallPhotos } from "./attackers.ts";
 import {
   createHarness,
-  paintedPhoto,
+  flatPhoto,
   sizes28,
   sizes32,
   syntheticPhoto,
@@ -26,8 +26,6 @@ import {
 } from "./harness.ts";
 
 const harness = createHarness();
-const flat = (width: number, height: number, level: number = 128): Photo =>
-  paintedPhoto("flat", width, height, () => [level, level, level]);
 const options = (
   given: { readonly [key: string]: unknown } = {},
   preset: Preset = "robust",
@@ -325,15 +323,15 @@ describe("make", () => {
   });
 
   test("what nobody could solve is refused and counted", async () => {
-    const plain = await harness.make(inpainting, options(), flat(300, 280));
+    const plain = await harness.make(inpainting, options(), flatPhoto(300, 280));
     expect(plain).toEqual({
       unusable: expect.stringContaining("alike"),
       rejects: { "candidates alike": 8 },
     });
     expect(
-      (await harness.make(inpainting, options({}, "paper"), flat(300, 280))).made,
+      (await harness.make(inpainting, options({}, "paper"), flatPhoto(300, 280))).made,
     ).toBeDefined();
-    for (const photo of [flat(27, 300), flat(60, 60), flat(1000, 60)]) {
+    for (const photo of [flatPhoto(27, 300), flatPhoto(60, 60), flatPhoto(1000, 60)]) {
       expect((await harness.make(inpainting, options(), photo)).unusable).toBeDefined();
     }
   });

@@ -12,7 +12,7 @@ import {
 } from "./attackers-places.ts";
 import {
   createHarness,
-  paintedPhoto,
+  flatPhoto,
   sizes28,
   sizes32,
   syntheticPhoto,
@@ -20,8 +20,6 @@ import {
 } from "./harness.ts";
 
 const harness = createHarness();
-const flat = (width: number, height: number, level: number = 128): Photo =>
-  paintedPhoto("flat", width, height, () => [level, level, level]);
 const options = (
   given: { readonly [key: string]: unknown } = {},
   preset: Preset = "robust",
@@ -146,11 +144,13 @@ describe("make", () => {
   });
 
   test("patches that look alike are refused and counted; the paper's preset takes them", async () => {
-    expect(await harness.make(ordering, options(), flat(300, 280))).toEqual({
+    expect(await harness.make(ordering, options(), flatPhoto(300, 280))).toEqual({
       unusable: expect.stringContaining("alike"),
       rejects: { "patches alike": 1 },
     });
-    expect((await harness.make(ordering, options({}, "paper"), flat(300, 280))).made).toBeDefined();
+    expect(
+      (await harness.make(ordering, options({}, "paper"), flatPhoto(300, 280))).made,
+    ).toBeDefined();
     const half = syntheticPhoto(4, 336, 336);
     // The two lower patches of the left column are made the same.
     for (let y = 224; y < 336; y++)
