@@ -5,7 +5,9 @@ import type { Cell, ImageFormat, Puzzle, StepRequest } from "./model.ts";
 import { needsIndex, type CellPlan, type Plan, type SlotPlan } from "./plan/plan.ts";
 import type { Located } from "./plan/rows.ts";
 import type { Catalog } from "./sources/catalog.ts";
+import type { Room } from "./shards/bytes.ts";
 import type { Statistics } from "./statistics.ts";
+import type { createTrays } from "./trays.ts";
 import { freeSlabs, type CellResult, type RowData, type SlotJob } from "./workers/messages.ts";
 import type { Pool } from "./workers/pool.ts";
 
@@ -48,11 +50,12 @@ export interface CellMaking {
   readonly statistics: Statistics;
   /** Work that nobody waits for any more can't be stopped; the gate keeps it from piling up. */
   readonly gate: Gate;
+  readonly trays: ReturnType<typeof createTrays>;
 }
 
 /** Reads the rows of a cell and has a worker make its puzzles. ABORTED, and whatever the source or the pool throws. */
 export async function makeCell(
-  { plan, catalog, pool, statistics, gate }: CellMaking,
+  { plan, catalog, pool, statistics, gate, trays }: CellMaking,
   work: CellWork,
   format: ImageFormat,
   signal: AbortSignal,
@@ -71,18 +74,23 @@ export async function makeCell(
     slots.push({ slot, index, entry, wanted, row, offset: found.offset, rows: found.rows });
     if (wanted) rows.set(row, found);
   }
+  await gate.enter(signal);
+  const tray = trays.take();
   const order = {
     job: { step, cell, format, slots },
     rows: async () => {
       const began = performance.now();
-      const read = await Promise.all(Array.from(rows.values(), (row) => readRow(catalog, row)));
+      tray.clear();
+      const read = await allOf(rows.values(), (row) => readRow(catalog, row, tray.room));
       statistics.spent("read", performance.now() - began);
       return read;
     },
     row: (slot: number, offset: number) => readRow(catalog, plan.at(located.get(slot)!, offset)),
   };
-  await gate.enter(signal);
-  const made = pool.make(order).finally(gate.leave);
+  const made = pool.make(order).finally(() => {
+    tray.release();
+    gate.leave();
+  });
   const result = await unlessAborted(made, signal, giveBack);
   try {
     statistics.count(result);
@@ -115,13 +123,25 @@ interface RowPlace {
 
 const rowId = ({ shard, row }: RowPlace): string => `${shard}/${row}`;
 
-async function readRow(catalog: Catalog, place: RowPlace): Promise<RowData> {
+/** As Promise.all, but nothing is under way any more when it rejects. */
+async function allOf<In, Out>(
+  items: Iterable<In>,
+  work: (item: In) => Promise<Out>,
+): Promise<Out[]> {
+  const settled = await Promise.allSettled(Array.from(items, work));
+  return settled.map((one) => {
+    if (one.status === "rejected") throw one.reason;
+    return one.value;
+  });
+}
+
+/** Without room the bytes are memory of their own, to hand over to the worker. */
+async function readRow(catalog: Catalog, place: RowPlace, room?: Room): Promise<RowData> {
   const id = rowId(place);
   const shard = catalog.list[place.shard]!.name;
   try {
-    // Memory of its own: it is handed over to the worker.
-    const { key, group, bytes } = await catalog.read(place.shard, place.row);
-    return { id, shard, key, group, bytes: bytes as Uint8Array<ArrayBuffer> };
+    const { key, group, bytes } = await catalog.read(place.shard, place.row, room);
+    return { id, shard, key, group, bytes };
   } catch (error) {
     if (!(error instanceof StreamError && error.code === "IMAGE_UNUSABLE")) throw error;
     const name = `row ${place.row}`;

@@ -18,6 +18,7 @@ import { countAll, samplesOf, setUp } from "./setup.ts";
 import { createCatalog, type Catalog } from "./sources/catalog.ts";
 import { openSource } from "./sources/open.ts";
 import { createStatistics, type Statistics } from "./statistics.ts";
+import { createTrays } from "./trays.ts";
 import { createPool } from "./workers/pool.ts";
 
 /** A stream of batches; batch k is a pure function of (seed, options, data). */
@@ -85,7 +86,8 @@ async function start(
   const steps = plan.steps() ?? null;
   const pool = createPool({ threads: options.workers, settings, ...(entry && { entry }) });
   // While one cell of a thread is being made, the images of the next are read.
-  const making = { plan, catalog, pool, statistics, gate: createGate(options.workers * 2) };
+  const gate = createGate(options.workers * 2);
+  const making = { plan, catalog, pool, statistics, gate, trays: createTrays() };
   const closing = new AbortController();
   let consumers = 0;
   /** Work ahead is bounded over all consumers; each has its share, at least one cell. */

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=2
+#!/usr/bin/env -S node --max-semi-space-size=2 --heap-growing-percent=30
 /** The command line: one file a verb. The small young generation keeps memory flat from the start (docs/decisions/005-small-heaps.md). */
 import { Command, CommanderError } from "commander";
 import { asStreamError, StreamError } from "../errors.ts";

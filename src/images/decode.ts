@@ -54,7 +54,7 @@ async function decodeOther(
       bytes.length === 0 ? "an empty file" : "not a JPEG, PNG, WebP, GIF, TIFF or AVIF";
     return { reason: "unreadable", detail };
   }
-  const input = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const input = Buffer.from(bytes); // a copy: sharp reads it in another thread
   const sharp = await loadSharp();
   const image = sharp(input, {
     ignoreIcc: true,

@@ -1,5 +1,5 @@
 import { asStreamError, StreamError } from "../errors.ts";
-import { changed } from "../shards/bytes.ts";
+import { changed, type Room } from "../shards/bytes.ts";
 import type { Notes, Problem } from "../shards/notes.ts";
 import type { Row, Shard, ShardInfo, Source } from "./source.ts";
 
@@ -27,7 +27,8 @@ export interface Catalog extends Notes {
   rows(shard: number): number | undefined;
   /** Rows of a shard, opened if need be. */
   count(shard: number): Promise<number>;
-  read(shard: number, row: number): Promise<Row>;
+  /** As Shard.read. */
+  read(shard: number, row: number, room?: Room): Promise<Row>;
   /** What was noticed so far: of each shard when it was first opened, and each shard that could not be. */
   readonly problems: readonly Problem[];
   readonly skipped: { readonly [reason: string]: number };
@@ -149,7 +150,7 @@ export async function createCatalog(
       (counts[shard] ?? -1) >= 0
         ? Promise.resolve(counts[shard] as number)
         : using(shard, (one) => one.rows),
-    read: (shard, row) => using(shard, (one) => one.read(row)),
+    read: (shard, row, room) => using(shard, (one) => one.read(row, room)),
     problems,
     skipped,
     fingerprintParts: () =>

@@ -3,8 +3,9 @@ import { realpathSync, statSync, type Dirent } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join, sep } from "node:path";
 import { StreamError } from "../errors.ts";
-import { changed, closed, openFile, reasonOf } from "../shards/bytes.ts";
+import { closed, readFile, reasonOf } from "../shards/bytes.ts";
 import { createNotebook, type Notebook, type Notes } from "../shards/notes.ts";
+import { createPace } from "../shards/pace.ts";
 import { isImageName } from "../shards/samples.ts";
 import { checkAbort } from "../shards/scan.ts";
 import { checkRow, checkSize } from "./tar-shard.ts";
@@ -73,31 +74,30 @@ export function createFolderSource(
 }
 
 function folderShard(path: string, listing: Listing, order: Uint32Array | undefined): Shard {
+  const pace = createPace();
   let open = true;
   return {
     rows: listing.count,
     notes: { problems: listing.problems, skipped: listing.skipped },
-    async read(row) {
+    async read(row, room) {
       if (!open) throw closed(FOLDER);
       checkRow(FOLDER, row, listing.count);
       const index = order ? (order[row] as number) : row;
       const name = listing.name(index);
       const size = listing.sizes[index] as number;
       checkSize(`${FOLDER}/${name}`, size, 0);
-      const file = await openFile(join(path, name), name).catch((cause: unknown) => {
-        throw new StreamError("SHARD_CORRUPT", `${name}: was listed and can't be opened now`, {
-          cause,
-          context: { shard: FOLDER, key: name },
-        });
-      });
-      try {
-        if (file.size !== size || file.time !== listing.times[index]) throw changed(name);
-        const bytes = await file.read(0, size);
-        const key = withoutExtension(name);
-        return { key, group: key, name, bytes };
-      } finally {
-        await file.close();
-      }
+      const known = { size, time: listing.times[index] as number };
+      const bytes = await readFile(join(path, name), name, known, pace, room).catch(
+        (cause: unknown) => {
+          if (cause instanceof StreamError && cause.code !== "SOURCE_NOT_FOUND") throw cause;
+          throw new StreamError("SHARD_CORRUPT", `${name}: was listed and can't be read now`, {
+            cause,
+            context: { shard: FOLDER, key: name },
+          });
+        },
+      );
+      const key = withoutExtension(name);
+      return { key, group: key, name, bytes };
     },
     async close() {
       open = false;

@@ -1,3 +1,4 @@
+import type { Room } from "../shards/bytes.ts";
 import type { Notes } from "../shards/notes.ts";
 
 /** The seam between the stream and where images come from. test/contracts/source.ts is run by every implementation. */
@@ -25,8 +26,8 @@ export interface Row {
 export interface Shard {
   /** Number of rows: records that name an image. */
   readonly rows: number;
-  /** The image's bytes lie in a fresh ArrayBuffer (perhaps not alone), which is the caller's to keep or to transfer. */
-  read(row: number): Promise<Row>;
+  /** The image's bytes lie in memory of `room`; without it in a fresh ArrayBuffer (perhaps not alone), which is the caller's to keep or to transfer. */
+  read(row: number, room?: Room): Promise<Row>;
   close(): Promise<void>;
   readonly notes?: Notes;
 }

@@ -1,6 +1,6 @@
 import { StreamError } from "../errors.ts";
 import type { Row, Shard } from "./source.ts";
-import { closed, type ByteSource } from "../shards/bytes.ts";
+import { closed, type ByteSource, type Room } from "../shards/bytes.ts";
 import { splitName } from "../shards/samples.ts";
 import { columns, scanTar, WIDTH } from "../shards/scan.ts";
 import { readMember } from "../shards/tar.ts";
@@ -28,7 +28,7 @@ export async function openTar(
     return {
       rows: index.rows,
       notes: index,
-      async read(row): Promise<Row> {
+      async read(row, room): Promise<Row> {
         if (!open) throw closed(shard);
         checkRow(shard, row, index.rows);
         const place = (column: number): number => index.places[row * WIDTH + column] as number;
@@ -43,7 +43,7 @@ export async function openTar(
           { at: image, length: size },
         ];
         if (hasJson) pieces.push({ at: place(columns.json), length: jsonSize });
-        const [headers, bytes, json] = (await readPieces(source, pieces)) as [
+        const [headers, bytes, json] = (await readPieces(source, pieces, room)) as [
           Uint8Array,
           Uint8Array,
           Uint8Array?,
@@ -77,15 +77,19 @@ interface Piece {
 const WASTE = 16_384;
 
 /** In one read where the pieces lie close together, as the members of a sample do. */
-async function readPieces(source: ByteSource, pieces: readonly Piece[]): Promise<Uint8Array[]> {
+async function readPieces(
+  source: ByteSource,
+  pieces: readonly Piece[],
+  room: Room | undefined,
+): Promise<Uint8Array[]> {
   const from = Math.min(...pieces.map(({ at }) => at));
   const to = Math.max(...pieces.map(({ at, length }) => at + length));
   const wanted = pieces.reduce((sum, { length }) => sum + length, 0);
   if (to - from - wanted <= WASTE) {
-    const all = await source.read(from, to - from);
+    const all = await source.read(from, to - from, room);
     return pieces.map(({ at, length }) => all.subarray(at - from, at - from + length));
   }
-  return Promise.all(pieces.map(({ at, length }) => source.read(at, length)));
+  return Promise.all(pieces.map(({ at, length }) => source.read(at, length, room)));
 }
 
 export function checkRow(shard: string, row: number, rows: number): void {

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { StreamError } from "../errors.ts";
 import { changed, openFile, reasonOf } from "../shards/bytes.ts";
+import { createPace } from "../shards/pace.ts";
 import { checkAbort } from "../shards/scan.ts";
 import { openTar } from "./tar-shard.ts";
 import type { ShardInfo, Source } from "./source.ts";
@@ -22,6 +23,7 @@ export function createTarsSource(
   files: readonly TarFile[],
   options: TarsOptions = {},
 ): Source {
+  const pace = createPace();
   let listing: Promise<readonly (ShardInfo & { readonly time: number })[]> | undefined;
   const listed = (): Promise<readonly (ShardInfo & { readonly time: number })[]> => {
     listing ??= Promise.all(files.map(describe)).catch((error: unknown) => {
@@ -42,7 +44,7 @@ export function createTarsSource(
       const file = files[shard];
       if (!info || !file)
         throw new StreamError("INTERNAL", `${address}: shard ${shard} of ${files.length}`);
-      const source = await openFile(file.path, file.name);
+      const source = await openFile(file.path, file.name, pace);
       if (source.size !== info.size || source.time !== info.time) {
         await source.close();
         throw changed(file.name);

@@ -29,7 +29,8 @@ export interface RowData {
   readonly shard: string;
   readonly key: string;
   readonly group: string;
-  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Shared with the main thread, which reads the next images into the same memory when the cell is done; or handed over. */
+  readonly bytes: Uint8Array;
   /** Why the image was not even read; then there are no bytes. */
   readonly unusable?: string;
 }

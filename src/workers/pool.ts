@@ -45,6 +45,11 @@ function closedError(): StreamError {
   return new StreamError("CLOSED", "the stream was closed while a cell was being made");
 }
 
+/** Memory that can be handed over; what is shared can't be. */
+function owned(rows: readonly RowData[]): ArrayBuffer[] {
+  return rows.map(({ bytes }) => bytes.buffer).filter((buffer) => buffer instanceof ArrayBuffer);
+}
+
 /** Worker threads that make cells, one cell a thread at a time. A thread that dies is replaced and its cell made again. */
 export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   // A slab takes the largest image there can be, raw or as a JPEG that is larger than raw.
@@ -105,7 +110,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
       const { code, message } = asStreamError(error);
       reply = { request, error: { code, message } };
     }
-    port.postMessage(reply, reply.row ? [reply.row.bytes.buffer] : []);
+    port.postMessage(reply, reply.row ? owned([reply.row]) : []);
   }
 
   async function tryOnce(order: CellOrder): Promise<CellResult> {
@@ -119,8 +124,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     const alive = setInterval(() => {}, 2 ** 30);
     try {
       const job = { ...order.job, id, rows } satisfies CellJob;
-      const transferList = rows.map((row) => row.bytes.buffer);
-      const made = pool.run(job, { transferList }) as Promise<CellResult>;
+      const made = pool.run(job, { transferList: owned(rows) }) as Promise<CellResult>;
       return await Promise.race([made, lost.promise]);
     } finally {
       clearInterval(alive);

@@ -75,6 +75,21 @@ export function sourceContract(what: string, make: () => SourceCase | Promise<So
       await shard.close();
     });
 
+    test("reads into the memory it is given", async () => {
+      const { source, shards } = await make();
+      const shard = await source.open(0);
+      const shared = new Uint8Array(new SharedArrayBuffer(1 << 22));
+      let next = 0;
+      const room = (length: number): Uint8Array => shared.subarray(next, (next += length));
+      const rows = await Promise.all([shard.read(0, room), shard.read(1, room)]);
+      expect(rows.map(({ bytes }) => bytes.buffer)).toEqual([shared.buffer, shared.buffer]);
+      for (const [number, { bytes, ...row }] of rows.entries()) {
+        const expected = shards[0]?.[number];
+        expect({ ...row, bytes: Uint8Array.from(bytes) }).toEqual(expected);
+      }
+      await shard.close();
+    });
+
     test("rejects rows that do not exist, and reads after close", async () => {
       const { source, handles } = await make();
       const shard = await source.open(0);

@@ -4,10 +4,10 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 
 /**
- * With the heap that the command line gives itself. Measured: 264 MiB after 100 batches, 318 after 600, 315 after 2,000 (slabs and arenas reach their largest cell
- * by and by). What leaks with every batch would go on beyond these bounds.
+ * With the heap that the command line gives itself. Measured: 248 MiB after 100 batches, never more than 21 above that up to 2,000. What leaks with every
+ * batch would go beyond the bound.
  */
-test("two thousand batches of 40: memory settles, and stays", () => {
+test("two thousand batches of 40 stay in the memory of the first hundred", () => {
   const root = fileURLToPath(new URL("../..", import.meta.url));
   const soak = fileURLToPath(new URL("soak.ts", import.meta.url));
   // #!/usr/bin/env -S node FLAGS
@@ -15,12 +15,11 @@ test("two thousand batches of 40: memory settles, and stays", () => {
     .split("\n", 1)[0]!
     .split(" ")
     .slice(3);
-  expect(flags).toEqual(["--max-semi-space-size=2"]);
+  expect(flags).toEqual(["--max-semi-space-size=2", "--heap-growing-percent=30"]);
   const given = [...flags, soak];
   const printed = execFileSync(process.execPath, given, { cwd: root, encoding: "utf8" });
   const { rss, puzzles } = JSON.parse(printed) as { rss: number[]; puzzles: number };
   expect(puzzles).toBe(80_000);
   expect(rss).toHaveLength(20);
-  expect(rss[19]! - rss[0]!).toBeLessThan(112);
-  expect(rss[19]! - rss[9]!).toBeLessThan(32);
+  expect(Math.max(...rss) - rss[0]!).toBeLessThan(48);
 }, 240_000);
