@@ -7,6 +7,8 @@ export const errorCodes = [
   "SOURCE_NOT_FOUND", // the path or address does not exist or can't be opened
   "SOURCE_EMPTY", // the source holds no image
   "SHARD_CORRUPT", // a shard is truncated or damaged; names shard and byte offset
+  "NETWORK", // the network failed for longer than the budget of retries allows
+  "CACHE", // the cache's disk is full or can't be used
   "TOO_FEW_ROWS", // a partition would hold fewer than 4 rows; proposes fewer partitions
   "NEEDS_INDEX", // a position can't be planned before the named shards are counted
   "STEP_OUT_OF_RANGE", // no such step, or a number beyond 2^53

@@ -52,7 +52,7 @@ const layers = [
   ["transport"],
   ["loader"],
   ["plan", "sources", "workers"],
-  ["tasks", "shards", "images", "random", "rewards"],
+  ["tasks", "shards", "images", "random", "rewards", "net", "cache"],
   ["model"],
 ] as const;
 const levelOf = new Map<string, number>(
@@ -118,13 +118,17 @@ describe("imports", () => {
 describe("libraries", () => {
   /** The one folder that knows each; zod is the language in which options are written down. */
   const homes: Readonly<Record<string, readonly string[]>> = {
+    "@huggingface/hub": ["sources"],
     "@julusian/jpeg-turbo": ["images"],
     commander: ["cli"],
+    hyparquet: ["shards"],
+    "hyparquet-compressors": ["shards"],
     "it-pipe": ["loader"],
     msgpackr: ["transport"],
     pino: ["cli"],
     piscina: ["workers"],
     sharp: ["images"],
+    undici: ["net"],
     yaml: ["cli"],
     zod: ["loader", "tasks"],
   };

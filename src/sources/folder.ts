@@ -51,6 +51,7 @@ export function createFolderSource(
   };
   return {
     address,
+    cheap: true,
     async list(signal) {
       checkAbort(address, signal);
       const found = await list();
@@ -78,6 +79,8 @@ function folderShard(path: string, listing: Listing, order: Uint32Array | undefi
   let open = true;
   return {
     rows: listing.count,
+    complete: true,
+    counted: () => Promise.resolve(),
     notes: { problems: listing.problems, skipped: listing.skipped },
     async read(row, room) {
       if (!open) throw closed(FOLDER);

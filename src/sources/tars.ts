@@ -34,6 +34,7 @@ export function createTarsSource(
   };
   return {
     address,
+    cheap: true,
     async list(signal) {
       checkAbort(address, signal);
       return (await listed()).map(({ name, size }) => ({ name, size }));

@@ -33,6 +33,7 @@ function watched(shards: number, notes?: Notes): Watched {
     rows: (shard) => shard + 1,
     source: {
       address: "memory",
+      cheap: true,
       list: async () =>
         Array.from({ length: shards }, (_, i) => ({
           name: `${i}.tar`,
@@ -52,6 +53,8 @@ function watched(shards: number, notes?: Notes): Watched {
         let live = true;
         return {
           rows: state.rows(shard),
+          complete: true,
+          counted: () => Promise.resolve(),
           ...(notes && { notes }),
           async read(row): Promise<Row> {
             await state.gate;
