@@ -7,6 +7,10 @@ export interface CatalogOptions {
   /** Shards kept open (a file handle and 40 bytes a row each), at least 1; more only while they are in use. */
   readonly open?: number;
   readonly signal?: AbortSignal;
+  /** Counts learnt earlier, by ordinal. A shard that turns out to hold another number is SHARD_CORRUPT. */
+  readonly counts?: (list: readonly ShardInfo[]) => ReadonlyMap<number, number>;
+  /** Told of each shard whose rows have all been counted. */
+  readonly onCount?: (shard: number, rows: number) => void;
 }
 
 /** What identifies a shard in the stream's fingerprint. */
@@ -23,11 +27,19 @@ export interface Catalog extends Notes {
   readonly list: readonly ShardInfo[];
   /** Number of shards. */
   readonly shards: number;
-  /** Rows of a shard; undefined until it has been opened once. */
+  /** Whether counting costs little: no image has to be read for it. */
+  readonly cheap: boolean;
+  /** Rows of a shard; undefined until all of them have been counted once. */
   rows(shard: number): number | undefined;
-  /** Rows of a shard, opened if need be. */
-  count(shard: number): Promise<number>;
-  /** As Shard.read. */
+  /** Rows of a shard counted so far. Never falls. */
+  sofar(shard: number): number;
+  /** Rows of a shard, opened if need be: all, or so far when these are at least `enough`. */
+  count(shard: number, enough?: number): Promise<number>;
+  /** Begins to open a shard that will soon be needed. Failures show when it is. */
+  prepare(shard: number): void;
+  /** As Source.needs. */
+  needs(rank: (shard: number) => number): void;
+  /** As Shard.read. Waits for a row that is still on its way. */
   read(shard: number, row: number, room?: Room): Promise<Row>;
   /** What was noticed so far: of each shard when it was first opened, and each shard that could not be. */
   readonly problems: readonly Problem[];
@@ -46,12 +58,17 @@ interface Held {
 /** Lists the source. Rejects as Source.list does. */
 export async function createCatalog(
   source: Source,
-  { open: limit = 64, signal }: CatalogOptions = {},
+  { open: limit = 64, signal, counts: learnt, onCount }: CatalogOptions = {},
 ): Promise<Catalog> {
   if (!Number.isInteger(limit) || limit < 1)
     throw new StreamError("BAD_OPTION", `open: expected an integer of at least 1, got ${limit}`);
   const list = await source.list(signal);
   const counts = new Float64Array(list.length).fill(-1);
+  for (const [number, rows] of learnt?.(list) ?? []) counts[number] = rows;
+  /** Rows counted so far of shards that are not complete. */
+  const seen = new Float64Array(list.length);
+  const open = new Map<number, Shard>();
+  const noted = new Set<number>();
   const problems: Problem[] = [];
   const skipped: Record<string, number> = {};
   const failed = new Set<number>();
@@ -67,25 +84,48 @@ export async function createCatalog(
   async function opened(number: number): Promise<Shard> {
     try {
       const shard = await source.open(number, stop.signal);
-      const before = counts[number] as number;
-      if (before >= 0 && before !== shard.rows) {
+      if (!shard.complete) follow(number, shard);
+      else if (!finished(number, shard)) {
         await shard.close();
         throw changed(nameOf(number));
       }
-      if (before < 0) note(number, shard);
+      open.set(number, shard);
       return shard;
     } catch (error) {
-      const known = asStreamError(error);
-      // once a shard, however often it is tried again
-      if (known.code !== "ABORTED" && !failed.has(number)) {
-        failed.add(number);
-        problems.push(problemOf(nameOf(number), known));
-      }
+      failure(number, error);
       throw error;
     }
   }
 
+  /** Notes what a shard holds that is still being read. */
+  function follow(number: number, shard: Shard): void {
+    shard.counted(Infinity).then(
+      () => {
+        if (!finished(number, shard)) failure(number, changed(nameOf(number)));
+      },
+      (error: unknown) => failure(number, error),
+    );
+  }
+
+  function failure(number: number, error: unknown): void {
+    const known = asStreamError(error);
+    if (known.code === "ABORTED" || known.code === "CLOSED" || failed.has(number)) return;
+    // once a shard, however often it is tried again
+    failed.add(number);
+    problems.push(problemOf(nameOf(number), known));
+  }
+
+  /** False where it holds another number of rows than before. */
+  function finished(number: number, shard: Shard): boolean {
+    const before = counts[number] as number;
+    if (before >= 0 && before !== shard.rows) return false;
+    if (!noted.has(number)) note(number, shard);
+    if (before < 0) onCount?.(number, shard.rows);
+    return true;
+  }
+
   function note(number: number, shard: Shard): void {
+    noted.add(number);
     counts[number] = shard.rows;
     problems.push(...(shard.notes?.problems ?? []));
     for (const [reason, count] of Object.entries(shard.notes?.skipped ?? {}))
@@ -108,8 +148,12 @@ export async function createCatalog(
     try {
       return await work(await one.shard);
     } catch (error) {
-      // a shard that failed to open is tried anew by the next who asks
-      await one.shard.catch(() => held.get(number) === one && held.delete(number));
+      // a shard that failed, or whose rows failed to come, is tried anew by the next who asks
+      const shard = await one.shard.catch(() => undefined);
+      if (!shard?.complete && held.get(number) === one) {
+        held.delete(number);
+        if (shard) shut(number, one);
+      }
       throw error;
     } finally {
       one.users--;
@@ -127,11 +171,35 @@ export async function createCatalog(
   }
 
   function shut(number: number, one: Held): void {
-    held.delete(number);
+    if (held.get(number) === one) held.delete(number);
+    sofar(number);
+    open.delete(number);
     // one that failed to open needs no closing
     const work = one.shard.then((shard) => shard.close()).catch(() => undefined);
     closings.add(work);
     void work.then(() => closings.delete(work));
+  }
+
+  function sofar(number: number): number {
+    const now = Math.max(seen[number] ?? 0, open.get(number)?.rows ?? 0);
+    if (number in seen) seen[number] = now;
+    return now;
+  }
+
+  async function counted(number: number, enough: number): Promise<number> {
+    if (source.count && enough === Infinity) {
+      const rows = await source.count(number, stop.signal);
+      if ((counts[number] as number) < 0) {
+        counts[number] = rows;
+        onCount?.(number, rows);
+      }
+      return counts[number] as number;
+    }
+    return using(number, async (shard) => {
+      if (!shard.complete) await shard.counted(enough);
+      if (shard.complete && !finished(number, shard)) throw changed(nameOf(number));
+      return shard.rows;
+    });
   }
 
   async function closeAll(): Promise<void> {
@@ -145,12 +213,20 @@ export async function createCatalog(
     address: source.address,
     list,
     shards: list.length,
+    cheap: source.cheap,
     rows: (shard) => ((counts[shard] ?? -1) >= 0 ? counts[shard] : undefined),
-    count: (shard) =>
+    sofar: (shard) => ((counts[shard] ?? -1) >= 0 ? (counts[shard] as number) : sofar(shard)),
+    count: (shard, enough = Infinity) =>
       (counts[shard] ?? -1) >= 0
         ? Promise.resolve(counts[shard] as number)
-        : using(shard, (one) => one.rows),
-    read: (shard, row, room) => using(shard, (one) => one.read(row, room)),
+        : counted(shard, enough),
+    prepare: (shard) => void using(shard, () => undefined).catch(() => undefined),
+    needs: (rank) => source.needs?.(rank),
+    read: (shard, row, room) =>
+      using(shard, async (one) => {
+        if (!one.complete && row >= one.rows) await one.counted(row + 1);
+        return one.read(row, room);
+      }),
     problems,
     skipped,
     fingerprintParts: () =>

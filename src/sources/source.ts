@@ -16,9 +16,13 @@ export interface ShardInfo {
 export interface Source {
   /** As the user wrote it. */
   readonly address: string;
-  /** Whether open() counts a shard without reading its images: from a listing, headers or a footer. */
+  /** Whether a shard is counted without reading its images: from a listing, headers or a footer. */
   readonly cheap: boolean;
   list(signal?: AbortSignal): Promise<readonly ShardInfo[]>;
   /** Opens the shard with this ordinal of the list. Its rows may still be on their way: see Shard.counted. */
   open(shard: number, signal?: AbortSignal): Promise<Shard>;
+  /** Its rows, where that costs less than opening it. */
+  count?(shard: number, signal?: AbortSignal): Promise<number>;
+  /** Told how soon each shard is needed again (smaller is sooner): what is needed last leaves a full cache first. */
+  needs?(rank: (shard: number) => number): void;
 }
