@@ -187,8 +187,8 @@ export async function createCatalog(
   }
 
   async function counted(number: number, enough: number): Promise<number> {
-    if (source.count && enough === Infinity) {
-      const rows = await source.count(number, stop.signal);
+    const rows = enough === Infinity ? await source.count?.(number, stop.signal) : undefined;
+    if (rows !== undefined) {
       if ((counts[number] as number) < 0) {
         counts[number] = rows;
         onCount?.(number, rows);

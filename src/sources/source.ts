@@ -21,8 +21,8 @@ export interface Source {
   list(signal?: AbortSignal): Promise<readonly ShardInfo[]>;
   /** Opens the shard with this ordinal of the list. Its rows may still be on their way: see Shard.counted. */
   open(shard: number, signal?: AbortSignal): Promise<Shard>;
-  /** Its rows, where that costs less than opening it. */
-  count?(shard: number, signal?: AbortSignal): Promise<number>;
+  /** Its rows, where that costs less than opening it; undefined where it does not. */
+  count?(shard: number, signal?: AbortSignal): Promise<number | undefined>;
   /** Told how soon each shard is needed again (smaller is sooner): what is needed last leaves a full cache first. */
   needs?(rank: (shard: number) => number): void;
 }

@@ -1,0 +1,45 @@
+import type { Store } from "../cache/store.ts";
+import type { Net } from "../net/net.ts";
+
+/** What sources share: one network and one store, made when the first source needs them. */
+export interface Supplies {
+  net(): Net;
+  store(): Promise<Store>;
+  /** Adds to what the store knows of how soon a shard is needed; undefined for ids of others. */
+  needs(order: (id: string) => number | undefined): void;
+  close(): Promise<void>;
+}
+
+export interface Makers {
+  readonly net: () => Net;
+  readonly store: () => Promise<Store>;
+}
+
+export function createSupplies(make: Makers): Supplies {
+  let net: Net | undefined;
+  let store: Promise<Store> | undefined;
+  const orders: ((id: string) => number | undefined)[] = [];
+
+  async function opened(): Promise<Store> {
+    const made = await make.store();
+    made.needs((id) => {
+      for (const order of orders) {
+        const rank = order(id);
+        if (rank !== undefined) return rank;
+      }
+      return Infinity;
+    });
+    return made;
+  }
+
+  return {
+    net: () => (net ??= make.net()),
+    store: () => (store ??= opened()),
+    needs: (order) => void orders.push(order),
+    async close() {
+      // the store first: its feeds read from the network
+      await (await store?.catch(() => undefined))?.close();
+      await net?.close();
+    },
+  };
+}
