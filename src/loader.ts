@@ -13,10 +13,11 @@ import {
   type StreamInfo,
 } from "./model.ts";
 import { resolveStreamOptions, type ResolvedOptions, type StreamOptions } from "./options.ts";
+import { openOrigin, type Origin } from "./origin.ts";
 import { listingOrder } from "./plan/deal.ts";
 import { countAll, samplesOf, setUp } from "./setup.ts";
-import { createCatalog, type Catalog } from "./sources/catalog.ts";
-import { openSource } from "./sources/open.ts";
+import { openCatalog } from "./counted.ts";
+import type { Catalog } from "./sources/catalog.ts";
 import { createStatistics, type Statistics } from "./statistics.ts";
 import { createTrays } from "./trays.ts";
 import { createPool } from "./workers/pool.ts";
@@ -61,15 +62,20 @@ export async function createStream(
   internals: Internals = {},
 ): Promise<Stream> {
   const options = resolveStreamOptions(given);
-  const source = await openSource(options.source, {
-    group: options.groupField,
+  const origin = await openOrigin({
+    ...options,
     order: (count) => listingOrder(options.seed, count),
   });
-  const catalog = await createCatalog(source);
   try {
-    return await start(options, catalog, internals);
+    const catalog = await openCatalog(options, origin.source);
+    try {
+      return await start(options, catalog, origin, internals);
+    } catch (error) {
+      await catalog.close();
+      throw error;
+    }
   } catch (error) {
-    await catalog.close();
+    await origin.close();
     throw error;
   }
 }
@@ -77,11 +83,12 @@ export async function createStream(
 async function start(
   options: ResolvedOptions,
   catalog: Catalog,
+  origin: Origin,
   { workerEntry: entry }: Internals,
 ): Promise<Stream> {
-  const { plan, settings, info } = setUp(options, catalog);
-  const statistics = createStatistics(options.maxSkipShare);
-  if (options.passes !== undefined || catalog.shards <= COUNTED_AT_ONCE)
+  const { plan, settings, info } = setUp(options, catalog, await origin.source.lengths());
+  const statistics = createStatistics(options);
+  if (options.passes !== undefined || (catalog.cheap && catalog.shards <= COUNTED_AT_ONCE))
     await countAll(plan, catalog, statistics);
   const steps = plan.steps() ?? null;
   const pool = createPool({ threads: options.workers, settings, ...(entry && { entry }) });
@@ -127,6 +134,7 @@ async function start(
       closing.abort(new StreamError("CLOSED", "the stream was closed"));
       await pool.close();
       await catalog.close();
+      await origin.close();
     },
     [Symbol.asyncDispose]: () => stream.close(),
   };

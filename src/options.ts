@@ -1,4 +1,5 @@
-import { availableParallelism } from "node:os";
+import { availableParallelism, homedir } from "node:os";
+import { join } from "node:path";
 import { z } from "zod";
 import { StreamError } from "./errors.ts";
 import { presets, type Preset } from "./tasks/task.ts";
@@ -17,10 +18,36 @@ export interface EntryOptions {
   readonly options?: { readonly [name: string]: unknown } | undefined;
 }
 
-/** Every option of a stream: the same words on the command line, in YAML and here. Ranges and defaults: `schema` below. */
-export interface ResolvedOptions {
-  /** Folder of images, folder of WebDataset tars, one tar, a brace list or a glob. */
-  readonly source: string;
+/** Where images come from and how they are fetched and kept. Only `source`, `groupField` and `imageField` are part of the stream's identity. */
+export interface SourceOptions {
+  /** Folder of images, tars (.tar, .tar.gz, .tar.zst) or Parquet files; one of these; a brace list or glob of them; https://...; hf://datasets/OWNER/NAME. Several make a mix. */
+  readonly source: string | readonly string[];
+  /** Field of a sample's json, or Parquet column, that names the photo a crop comes from. */
+  readonly groupField: string;
+  /** Extension of the member, or Parquet column, that is the image. Default: the first that looks like one. */
+  readonly imageField?: string | undefined;
+  /** Folder for what was fetched, or "none" to keep it in memory. Shared by all processes of a machine. */
+  readonly cache: string;
+  /** Bytes that the cache's folder may hold, over all processes; also "100GB", "1TiB". */
+  readonly cacheSize: number;
+  /** Bytes of encoded images that may be kept in memory: with cache none, or when the disk is full. */
+  readonly memoryLimit: number;
+  /** What to do when the cache's disk is full: stop with an error, or go on in memory. */
+  readonly whenFull: "error" | "memory";
+  /** Requests to servers under way at once, at most. */
+  readonly requests: number;
+  /** Seconds for which a failing server is tried again without progress. */
+  readonly retryFor: number;
+}
+
+/** Every option of a stream: the same words on the command line, in YAML and here. Ranges and defaults: `shape` below. */
+export interface ResolvedOptions extends SourceOptions {
+  /** Shares of the sources in a mix, 1 .. 1000 each. Default: equal. */
+  readonly weights?: readonly number[] | undefined;
+  /** Shards opened ahead of their use. */
+  readonly prefetch: number;
+  /** File with counts of shards, as `ssl-r1 index --out` writes it. */
+  readonly counts?: string | undefined;
   /** Everything random follows from it. */
   readonly seed: number;
   /** Puzzles in a batch. */
@@ -48,18 +75,64 @@ export interface ResolvedOptions {
   readonly fit: "crop" | "resize";
   /** Prompt texts: task -> template, and "suffix" (docs/tasks.md). What is left out keeps its default. */
   readonly templates: { readonly [task: string]: string };
-  /** Member of a sample's json that names the photo a crop comes from. */
-  readonly groupField: string;
   /** Larger images are refused before they are decoded. Pixels. */
   readonly maxInputPixels: number;
   /** The stream fails (SKIP_BUDGET) when a larger share of the images tried was unusable, judged after the first 200. Not part of the stream's identity. */
   readonly maxSkipShare: number;
+  /** The same as a number of images. */
+  readonly maxSkips?: number | undefined;
   /** Worker threads. Default: one a core. Not part of the stream's identity. */
   readonly workers: number;
 }
 
-/** What a caller may write: only the source is needed. */
-export type StreamOptions = Partial<ResolvedOptions> & Pick<ResolvedOptions, "source">;
+/** What a caller may write: only the source is needed; sizes also as text with a unit. */
+export type StreamOptions = Partial<Omit<ResolvedOptions, Sizes>> &
+  Pick<ResolvedOptions, "source"> & { readonly [Name in Sizes]?: number | string | undefined };
+
+type Sizes = "cacheSize" | "memoryLimit";
+
+const units: { readonly [unit: string]: number } = {
+  "": 1,
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+};
+
+/** Bytes of "100GB", "1.5 GiB" or a number; undefined where it is none. */
+export function parseSize(given: unknown): number | undefined {
+  if (typeof given === "number") return given;
+  const [, number, unit = ""] = /^\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*$/i.exec(String(given)) ?? [];
+  const factor = units[unit.toLowerCase()];
+  return number === undefined || factor === undefined
+    ? undefined
+    : Math.round(Number(number) * factor);
+}
+
+function size(low: number): z.ZodType {
+  const error = `expected bytes, at least ${low}, or a text like 100GB or 1.5TiB`;
+  return z
+    .union([z.number(), z.string()], { error })
+    .transform(parseSize)
+    .pipe(
+      z
+        .number({ error })
+        .int({ error })
+        .min(low, { error })
+        .max(Number.MAX_SAFE_INTEGER, { error }),
+    );
+}
+
+/** $SSL_R1_CACHE, else ssl-r1 in the user's cache folder (XDG Base Directory Specification). */
+function defaultCache(): string {
+  const { SSL_R1_CACHE: own, XDG_CACHE_HOME: base } = process.env;
+  return own || join(base || join(homedir(), ".cache"), "ssl-r1");
+}
 
 function integer(low: number, high: number): z.ZodNumber {
   const error = `expected an integer from ${low} to ${high}`;
@@ -85,7 +158,18 @@ const textOrMap = z.custom<unknown>(
 );
 
 const shape: { readonly [Name in keyof ResolvedOptions]-?: z.ZodType } = {
-  source: z.string().min(1),
+  source: z.union([z.string().min(1), z.array(z.string().min(1)).min(1).max(1000)]),
+  weights: z.array(integer(1, 1000)).min(1).max(1000).optional(),
+  groupField: z.string().min(1).default("group"),
+  imageField: z.string().min(1).optional(),
+  cache: z.string().min(1).default(defaultCache),
+  cacheSize: size(1_048_576).default(100e9),
+  memoryLimit: size(1_048_576).default(2 ** 30),
+  whenFull: z.enum(["error", "memory"]).default("error"),
+  requests: integer(1, 256).default(8),
+  retryFor: integer(0, 1_000_000).default(600),
+  prefetch: integer(0, 1_000).default(2),
+  counts: z.string().min(1).optional(),
   seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
   batch: integer(1, 1_048_576).default(40),
   partitions: integer(1, 1024).optional(),
@@ -104,13 +188,26 @@ const shape: { readonly [Name in keyof ResolvedOptions]-?: z.ZodType } = {
   maxPixels: integer(1, 2_097_152).default(401_408),
   fit: z.enum(["crop", "resize"]).default("crop"),
   templates: z.record(z.string(), z.string()).default({}),
-  groupField: z.string().min(1).default("group"),
   maxInputPixels: integer(1, 100_000_000).default(64_000_000),
   maxSkipShare: z.number().min(0).max(1).default(0.5),
+  maxSkips: integer(0, Number.MAX_SAFE_INTEGER).optional(),
   workers: integer(1, 64).default(() => Math.min(64, availableParallelism())),
 };
 
 const schema = z.strictObject(shape);
+
+/** Names of the options that concern where images come from. */
+export const sourceOptionNames: readonly (keyof SourceOptions)[] = [
+  "source",
+  "groupField",
+  "imageField",
+  "cache",
+  "cacheSize",
+  "memoryLimit",
+  "whenFull",
+  "requests",
+  "retryFor",
+];
 
 /** Names of all options, for the command line and for the tests that hold documents to them. */
 export const optionNames: readonly string[] = Object.keys(shape);
@@ -130,9 +227,24 @@ export function resolveStreamOptions(options: StreamOptions): ResolvedOptions {
   return resolved;
 }
 
+/** Addresses of the sources, at least one. */
+export function sourcesOf({ source }: Pick<SourceOptions, "source">): readonly string[] {
+  return typeof source === "string" ? [source] : source;
+}
+
+/** As resolveStreamOptions, for those options that concern the source alone; others may stand there, as in a stream's config file. */
+export function resolveSourceOptions(options: StreamOptions): SourceOptions {
+  const resolved: { readonly [name: string]: unknown } = { ...resolveStreamOptions(options) };
+  const own = sourceOptionNames.map((name) => [name, resolved[name]] as const);
+  return Object.fromEntries(own) as unknown as SourceOptions;
+}
+
 /** Options that are each right and do not go together. */
 function contradiction(options: ResolvedOptions): string | undefined {
-  const { batch, partitions, factor, minPixels, maxPixels } = options;
+  const { batch, partitions, factor, minPixels, maxPixels, weights } = options;
+  const sources = sourcesOf(options).length;
+  if (weights && weights.length !== sources)
+    return `weights: got ${weights.length}; there are ${sources} sources`;
   if (partitions !== undefined && batch % partitions !== 0)
     return `partitions: got ${partitions}; it must divide batch, ${batch}`;
   if (minPixels > maxPixels)

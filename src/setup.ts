@@ -24,9 +24,13 @@ export interface Setup {
 }
 
 /** BAD_OPTION, SOURCE_EMPTY. */
-export function setUp(options: ResolvedOptions, catalog: Catalog): Setup {
+export function setUp(
+  options: ResolvedOptions,
+  catalog: Catalog,
+  lengths: readonly number[],
+): Setup {
   const { seed, batch, order, window, passes, factor, minPixels, maxPixels, fit } = options;
-  const { maxInputPixels, groupField } = options;
+  const { maxInputPixels, groupField, imageField, weights } = options;
   const mix = resolveEntries(options);
   const { templates, suffix } = resolveTemplates(tasks, options.templates);
   const partitions = options.partitions ?? defaultPartitions(batch, order, createCycle(mix).length);
@@ -59,7 +63,7 @@ export function setUp(options: ResolvedOptions, catalog: Catalog): Setup {
     sizes,
     images: {
       decoder: "libjpeg-turbo fast DCT, sharp",
-      rule: "first image member",
+      rule: imageField === undefined ? "first image member" : { named: imageField },
       maxInputPixels,
       groupField,
     },

@@ -21,7 +21,13 @@ export interface Statistics {
   count(result: CellResult): void;
 }
 
-export function createStatistics(maxSkipShare: number): Statistics {
+export function createStatistics({
+  maxSkipShare,
+  maxSkips = Infinity,
+}: {
+  readonly maxSkipShare: number;
+  readonly maxSkips?: number | undefined;
+}): Statistics {
   const puzzles: Record<string, number> = {};
   const skipped: Record<string, number> = {};
   const rejected: Record<string, number> = {};
@@ -48,12 +54,14 @@ export function createStatistics(maxSkipShare: number): Statistics {
         add(milliseconds, stage, spent);
       made += result.puzzles.length;
       skips += result.skips.length;
-      if (made + skips < JUDGED_AFTER || skips <= maxSkipShare * (made + skips)) return;
+      const tooMany = skips > maxSkips;
+      const tooLarge = made + skips >= JUDGED_AFTER && skips > maxSkipShare * (made + skips);
+      if (!tooMany && !tooLarge) return;
       const last = result.skips.at(-1);
       const example = last ? `; the last: ${last.shard}: ${last.key}: ${last.detail}` : "";
       throw new StreamError(
         "SKIP_BUDGET",
-        `${skips} of ${made + skips} images tried were unusable, more than maxSkipShare ${maxSkipShare} allows${example}`,
+        `${skips} of ${made + skips} images tried were unusable, more than ${tooMany ? `maxSkips ${maxSkips}` : `maxSkipShare ${maxSkipShare}`} allows${example}`,
       );
     },
   };

@@ -15,10 +15,7 @@ export function batchCommand(): Command {
     .requiredOption("--out <folder>", "made if it does not exist")
     .option("--json", "print what was written as JSON")
     .action(
-      async (
-        source: string | undefined,
-        options: { step: string; out: string; json?: boolean },
-      ) => {
+      async (source: readonly string[], options: { step: string; out: string; json?: boolean }) => {
         const step = wholeNumber("step", options.step);
         await withStream(source, options, async (stream) => {
           const { fingerprint } = stream.info();

@@ -16,7 +16,7 @@ export function benchCommand(): Command {
     .option("--json", "one line of JSON")
     .action(
       async (
-        source: string | undefined,
+        source: readonly string[],
         options: { batches: string; warmup: string; format: string; json?: boolean },
       ) => {
         const format = imageFormats.find((name) => name === options.format);

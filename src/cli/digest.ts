@@ -9,7 +9,7 @@ export function digestCommand(): Command {
     .description("print a hash of every step's batch in its canonical raw form")
     .option("--steps <range>", "0..9, 4, or a list of these", "0..9")
     .option("--json", "one JSON object a line")
-    .action(async (source: string | undefined, options: { steps: string; json?: boolean }) => {
+    .action(async (source: readonly string[], options: { steps: string; json?: boolean }) => {
       const steps = stepList(options.steps);
       await withStream(source, options, async (stream) => {
         process.stderr.write(`fingerprint ${stream.info().fingerprint}\n`);

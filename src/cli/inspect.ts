@@ -1,26 +1,26 @@
 import { Command } from "commander";
+import { resolveSourceOptions } from "../options.ts";
+import { openOrigin } from "../origin.ts";
 import { inspectSource } from "../sources/inspect.ts";
-import { openSource } from "../sources/open.ts";
+import { streamOptions, withSourceOptions } from "./stream-options.ts";
 
 /** `ssl-r1 inspect SOURCE --json`: what the source holds and what is wrong with it. */
 export function inspectCommand(): Command {
-  return new Command("inspect")
+  return withSourceOptions(new Command("inspect"))
     .description("list shards, samples, sizes, formats and every problem of a source")
-    .argument("<source>", "folder of images, folder of tars, tar, or a pattern of tars")
-    .option("--group-field <name>", "member of a sample's json that names its photo")
     .option("--samples", "a line for every sample, with the hash of its image")
     .option("--json", "one JSON object a line")
-    .action(
-      async (
-        address: string,
-        options: { groupField?: string; samples?: boolean; json?: boolean },
-      ) => {
-        const group = options.groupField;
-        const source = await openSource(address, group === undefined ? {} : { group });
-        for await (const line of inspectSource(source, { samples: options.samples === true }))
-          process.stdout.write(`${options.json ? JSON.stringify(line) : plain(line)}\n`);
-      },
-    );
+    .action(async (source: readonly string[], given: { samples?: boolean; json?: boolean }) => {
+      const options = resolveSourceOptions(streamOptions(source, { ...given }));
+      const origin = await openOrigin(options);
+      try {
+        const lines = inspectSource(origin.source, { samples: given.samples === true });
+        for await (const line of lines)
+          process.stdout.write(`${given.json ? JSON.stringify(line) : plain(line)}\n`);
+      } finally {
+        await origin.close();
+      }
+    });
 }
 
 function plain(line: object): string {

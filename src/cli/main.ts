@@ -5,6 +5,7 @@ import { asStreamError, StreamError } from "../errors.ts";
 import { batchCommand } from "./batch.ts";
 import { benchCommand } from "./bench.ts";
 import { digestCommand } from "./digest.ts";
+import { indexCommand } from "./index-shards.ts";
 import { inspectCommand } from "./inspect.ts";
 import { previewCommand } from "./preview.ts";
 import { scoreCommand } from "./score.ts";
@@ -34,6 +35,7 @@ async function main(): Promise<number> {
     previewCommand(),
     digestCommand(),
     inspectCommand(),
+    indexCommand(),
     scoreCommand(),
     benchCommand(),
   ]) {

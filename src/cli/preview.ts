@@ -13,10 +13,7 @@ export function previewCommand(): Command {
     .requiredOption("--out <file>", "the page")
     .option("--json", "print what was written as JSON")
     .action(
-      async (
-        source: string | undefined,
-        options: { step: string; out: string; json?: boolean },
-      ) => {
+      async (source: readonly string[], options: { step: string; out: string; json?: boolean }) => {
         const step = wholeNumber("step", options.step);
         await withStream(source, options, async (stream) => {
           const batch = await stream.get(step, undefined, { format: "jpeg" });

@@ -25,7 +25,7 @@ export function serveCommand(): Command {
     .option("--token-file <file>", "file that holds the token")
     .option("--insecure", "allow an address beyond loopback without encryption")
     .option("--json", "one line of JSON when ready; the log as JSON on standard error")
-    .action(async (source: string | undefined, options: ServeOptions) => {
+    .action(async (source: readonly string[], options: ServeOptions) => {
       const log = pino({ base: null }, pino.destination({ dest: 2, sync: true }));
       const warn = (message: string): void => {
         if (options.json) log.warn(message);

@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { Option, type Command } from "commander";
 import { parse as parseYaml } from "yaml";
 import { StreamError } from "../errors.ts";
-import { optionNames, type StreamOptions } from "../options.ts";
+import { optionNames, sourceOptionNames, type StreamOptions } from "../options.ts";
 
 /** What the flag takes and what it means; ranges and defaults are checked where all options are. `source` is the command's argument. */
 const flags: {
@@ -12,6 +12,7 @@ const flags: {
   ];
 } = {
   seed: ["number", "everything random follows from it"],
+  weights: ["numbers", "shares of the sources in a mix, comma-separated"],
   batch: ["number", "puzzles in a batch"],
   partitions: ["number", "fixed lanes of the stream, a divisor of batch"],
   entries: ["list", "the mix: task[:level][*weight], comma-separated (more in a config file)"],
@@ -25,45 +26,77 @@ const flags: {
   maxPixels: ["pixels", "greatest area of a shown image"],
   fit: ["name", "how photos come to a multiple of factor: crop or resize"],
   templates: ["file", "prompt texts, YAML or JSON"],
-  groupField: ["name", "member of a sample's json that names its photo"],
+  groupField: ["name", "field of a sample's json, or column, that names its photo"],
+  imageField: [
+    "name",
+    "extension, or column, that is the image (default: the first that looks like one)",
+  ],
+  cache: ["folder", "where fetched data is kept; --no-cache keeps it in memory"],
+  cacheSize: ["bytes", "most that the cache may hold, like 100GB"],
+  memoryLimit: ["bytes", "most kept in memory without a cache, like 1GiB"],
+  whenFull: ["name", "disk full: error, or go on in memory"],
+  requests: ["number", "requests to servers at once"],
+  retryFor: ["seconds", "how long a failing server is tried again"],
+  prefetch: ["number", "shards opened ahead of their use"],
+  counts: ["file", "counts of shards, from ssl-r1 index --out"],
   maxInputPixels: ["pixels", "larger images are refused before they are decoded"],
+  maxSkips: ["number", "fail when more images are unusable"],
   maxSkipShare: ["share", "fail when more of the images are unusable, 0 to 1"],
   workers: ["number", "worker threads"],
 };
 
-const numeric: ReadonlySet<string> = new Set(["number", "pixels", "share"]);
+const numeric: ReadonlySet<string> = new Set(["number", "pixels", "share", "seconds"]);
 
 /** Adds the argument, a flag for every option of a stream, and --config. */
 export function withStreamOptions(command: Command): Command {
-  command.argument("[source]", "folder of images, folder of tars, tar, or a pattern of tars");
+  return withOptions(command, optionNames);
+}
+
+/** As withStreamOptions, for those options that concern the source alone. */
+export function withSourceOptions(command: Command): Command {
+  return withOptions(command, sourceOptionNames);
+}
+
+function withOptions(command: Command, names: readonly string[]): Command {
+  command.argument(
+    "[source...]",
+    "folder, tars, Parquet files, a pattern of these, https://... or hf://datasets/OWNER/NAME",
+  );
   command.addOption(new Option("--config <file>", "options from a YAML file; flags go over it"));
-  for (const name of optionNames) {
+  for (const name of names) {
     if (name === "source") continue;
     const [takes, meaning] = flags[name as keyof typeof flags];
     command.addOption(new Option(`--${kebab(name)} <${takes}>`, meaning));
+    if (name === "cache") command.addOption(new Option("--no-cache").hideHelp());
   }
   return command;
 }
 
 /** The stream options of a command line. BAD_OPTION names the flag or the file. */
 export function streamOptions(
-  source: string | undefined,
+  source: readonly string[] | undefined,
   given: { readonly [name: string]: unknown },
 ): StreamOptions {
   const options: { [name: string]: unknown } = {};
   if (typeof given["config"] === "string") Object.assign(options, readYaml(given["config"]));
-  if (source !== undefined) options["source"] = source;
+  if (source?.length) options["source"] = source.length === 1 ? source[0] : source;
+  if (given["cache"] === false) options["cache"] = "none";
   for (const name of optionNames) {
     const value = given[name];
     if (typeof value !== "string") continue;
     const [takes] = flags[name as keyof typeof flags];
     if (numeric.has(takes)) options[name] = numberOf(name, value);
     else if (takes === "list") options[name] = value.split(",").map((item) => item.trim());
-    else if (takes === "file") options[name] = readYaml(value);
+    else if (takes === "numbers")
+      options[name] = value.split(",").map((item) => numberOf(name, item));
+    else if (name === "templates") options[name] = readYaml(value);
     else options[name] = value;
   }
   if (options["source"] === undefined)
-    throw new StreamError("BAD_OPTION", "source: give a folder, a tar or a pattern of tars");
+    throw new StreamError(
+      "BAD_OPTION",
+      "source: give a folder, tars, Parquet files, https://... or hf://datasets/OWNER/NAME",
+    );
   return options as unknown as StreamOptions;
 }
 

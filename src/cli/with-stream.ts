@@ -4,7 +4,7 @@ import { streamOptions } from "./stream-options.ts";
 
 /** A stream by the options of a command line, closed afterwards whatever happens. (Not `await using`: Node 22 can't read it.) */
 export async function withStream(
-  source: string | undefined,
+  source: readonly string[],
   options: object,
   use: (stream: Stream) => Promise<void>,
 ): Promise<void> {

@@ -8,7 +8,9 @@ export interface CatalogOptions {
   readonly open?: number;
   readonly signal?: AbortSignal;
   /** Counts learnt earlier, by ordinal. A shard that turns out to hold another number is SHARD_CORRUPT. */
-  readonly counts?: (list: readonly ShardInfo[]) => ReadonlyMap<number, number>;
+  readonly counts?: (
+    list: readonly ShardInfo[],
+  ) => ReadonlyMap<number, number> | Promise<ReadonlyMap<number, number>>;
   /** Told of each shard whose rows have all been counted. */
   readonly onCount?: (shard: number, rows: number) => void;
 }
@@ -64,7 +66,7 @@ export async function createCatalog(
     throw new StreamError("BAD_OPTION", `open: expected an integer of at least 1, got ${limit}`);
   const list = await source.list(signal);
   const counts = new Float64Array(list.length).fill(-1);
-  for (const [number, rows] of learnt?.(list) ?? []) counts[number] = rows;
+  for (const [number, rows] of (await learnt?.(list)) ?? []) counts[number] = rows;
   /** Rows counted so far of shards that are not complete. */
   const seen = new Float64Array(list.length);
   const open = new Map<number, Shard>();

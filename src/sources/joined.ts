@@ -15,7 +15,9 @@ export function joinSources(sources: readonly Source[]): JoinedSource {
   let starts: number[] = [];
   let listing: Promise<readonly (readonly ShardInfo[])[]> | undefined;
 
-  async function lists(signal: AbortSignal | undefined): Promise<readonly (readonly ShardInfo[])[]> {
+  async function lists(
+    signal: AbortSignal | undefined,
+  ): Promise<readonly (readonly ShardInfo[])[]> {
     listing ??= Promise.all(sources.map((source) => source.list(signal)));
     try {
       const found = await listing;

@@ -2,63 +2,120 @@ import { statSync } from "node:fs";
 import { basename } from "node:path";
 import { StreamError } from "../errors.ts";
 import { reasonOf } from "../shards/bytes.ts";
+import type { RowOptions } from "../shards/feed.ts";
 import { isImageName } from "../shards/samples.ts";
+import { createContainersSource, formOf, localContainer } from "./containers.ts";
 import { createFolderSource, listFolder } from "./folder.ts";
 import { expandBraces, fixedPart, glob, isPattern } from "./pattern.ts";
 import type { Source } from "./source.ts";
-import { createTarsSource, type TarFile } from "./tars.ts";
+import type { Supplies } from "./supplies.ts";
+import { createTarsSource } from "./tars.ts";
 
-export interface OpenOptions {
-  /** Field of a sample's JSON that names its group; without it the key is the group. */
-  readonly group?: string;
+export interface OpenOptions extends RowOptions {
   /** Order of the files of an image folder: a permutation of 0 .. count - 1. */
   readonly order?: (count: number) => Uint32Array;
+  /** Network and store, for sources that need them. */
+  readonly supplies?: Supplies;
+}
+
+/** A file of this machine that holds samples. */
+interface Found {
+  /** Logical name. */
+  readonly name: string;
+  readonly path: string;
 }
 
 /**
- * A folder of images, a folder with .tar files, one .tar file, or several: "photos-{000000..000127}.tar", "shards/*.tar".
- * Rejects SOURCE_NOT_FOUND, SOURCE_EMPTY, BAD_OPTION.
+ * A folder of images or of tars or of Parquet files, one such file, or several: "photos-{000000..000127}.tar", "shards/*.tar.gz"; https://...;
+ * hf://datasets/OWNER/NAME. Rejects SOURCE_NOT_FOUND, SOURCE_EMPTY, BAD_OPTION.
  */
 export async function openSource(address: string, options: OpenOptions = {}): Promise<Source> {
   if (address === "") throw new StreamError("BAD_OPTION", "the source is empty; expected a path");
+  const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(address) ?? [];
+  if (scheme !== undefined) return openRemote(address, scheme.toLowerCase(), options);
   const kind = kindOf(address);
   if (kind === "folder") return openFolder(address, options);
   if (kind !== undefined) {
-    if (!isTarName(address))
-      throw new StreamError("BAD_OPTION", `${address}: expected a folder or a .tar file`);
-    return createTarsSource(address, [{ name: basename(address), path: address }], options);
+    if (!formOf(address))
+      throw new StreamError(
+        "BAD_OPTION",
+        `${address}: expected a folder, a tar (.tar, .tar.gz, .tar.zst) or a .parquet file`,
+      );
+    return openFiles(address, [{ name: basename(address), path: address }], options);
   }
   if (!isPattern(address))
     throw new StreamError("SOURCE_NOT_FOUND", `${address}: no such file or folder`);
-  return createTarsSource(address, await filesOf(address), options);
+  return openFiles(address, await filesOf(address), options);
+}
+
+async function openRemote(address: string, scheme: string, options: OpenOptions): Promise<Source> {
+  const supplies = suppliesOf(address, options);
+  if (scheme === "https" || scheme === "http") {
+    const { createWebSource } = await import("./web.ts");
+    return createWebSource(address, { rows: options, supplies });
+  }
+  if (scheme === "hf") {
+    const { createHubSource } = await import("./hub-source.ts");
+    return createHubSource(address, { ...options, supplies });
+  }
+  throw new StreamError(
+    "BAD_OPTION",
+    `${address}: expected a path, https://... or hf://datasets/OWNER/NAME`,
+  );
+}
+
+function suppliesOf(address: string, { supplies }: OpenOptions): Supplies {
+  if (supplies) return supplies;
+  throw new StreamError("INTERNAL", `${address}: opened without a network and a store`);
+}
+
+/** Plain tars are read in place; compressed ones and Parquet files through the store. */
+function openFiles(address: string, files: readonly Found[], options: OpenOptions): Source {
+  const { group, image } = options;
+  const rows: RowOptions = {
+    ...(group !== undefined && { group }),
+    ...(image !== undefined && { image }),
+  };
+  const found = new Set(files.map(({ name }) => formOf(name)));
+  if (found.size === 1 && found.has("tar")) return createTarsSource(address, files, rows);
+  if (found.has("parquet") && found.size > 1)
+    throw new StreamError("BAD_OPTION", `${address}: names both tars and Parquet files`);
+  return createContainersSource(address, {
+    rows,
+    supplies: suppliesOf(address, options),
+    list: () => Promise.all(files.map(({ name, path }) => localContainer(name, path))),
+  });
 }
 
 async function openFolder(address: string, options: OpenOptions): Promise<Source> {
-  const listing = await listFolder(address, (name) => isImageName(name) || isTarName(name));
-  const tars: TarFile[] = [];
+  const listing = await listFolder(
+    address,
+    (name) => isImageName(name) || formOf(name) !== undefined,
+  );
+  const files: Found[] = [];
   for (let i = 0; i < listing.count; i++) {
     const name = listing.name(i);
-    if (isTarName(name))
-      tars.push({ name, path: `${address}${address.endsWith("/") ? "" : "/"}${name}` });
+    if (formOf(name))
+      files.push({ name, path: `${address}${address.endsWith("/") ? "" : "/"}${name}` });
   }
   if (listing.count === 0)
     throw new StreamError(
       "SOURCE_EMPTY",
-      `${address}: neither an image nor a .tar file in this folder`,
+      `${address}: neither an image nor a tar nor a Parquet file in this folder`,
     );
-  if (tars.length === 0) return createFolderSource(address, { ...options, listing, address });
-  if (tars.length === listing.count) return createTarsSource(address, tars, options);
-  const images = listing.count - tars.length;
+  if (files.length === 0) return createFolderSource(address, { ...options, listing, address });
+  if (files.length === listing.count) return openFiles(address, files, options);
+  const images = listing.count - files.length;
   throw new StreamError(
     "BAD_OPTION",
-    `${address}: this folder holds both .tar files (${tars.length}) and images (${images}); put them in two folders`,
+    `${address}: this folder holds both shards (${files.length}) and images (${images}); put them in two folders`,
   );
 }
 
 /** Files of a pattern: those of braces in the order written, those of each wildcard sorted. */
-async function filesOf(address: string): Promise<TarFile[]> {
+async function filesOf(address: string): Promise<Found[]> {
   const base = fixedPart(address);
-  const files: TarFile[] = [];
+  const files: Found[] = [];
   const seen = new Set<string>();
   for (const pattern of expandBraces(address)) {
     const paths = /[*?[]/.test(pattern) ? await glob(pattern) : [pattern];
@@ -67,8 +124,11 @@ async function filesOf(address: string): Promise<TarFile[]> {
     for (const path of paths) {
       if (seen.has(path)) throw new StreamError("BAD_OPTION", `${address}: names ${path} twice`);
       seen.add(path);
-      if (!isTarName(path))
-        throw new StreamError("BAD_OPTION", `${address}: ${path} is no .tar file`);
+      if (!formOf(path))
+        throw new StreamError(
+          "BAD_OPTION",
+          `${address}: ${path} is neither a tar nor a Parquet file`,
+        );
       if (kindOf(path) !== "file")
         throw new StreamError("SOURCE_NOT_FOUND", `${address}: no such file: ${path}`);
       files.push({ name: path.slice(base.length), path });
@@ -85,8 +145,4 @@ function kindOf(path: string): "file" | "folder" | "other" | undefined {
   } catch (cause) {
     throw new StreamError("SOURCE_NOT_FOUND", `${path}: ${reasonOf(cause)}`, { cause });
   }
-}
-
-function isTarName(name: string): boolean {
-  return name.toLowerCase().endsWith(".tar");
 }

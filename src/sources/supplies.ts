@@ -3,7 +3,7 @@ import type { Net } from "../net/net.ts";
 
 /** What sources share: one network and one store, made when the first source needs them. */
 export interface Supplies {
-  net(): Net;
+  net(): Promise<Net>;
   store(): Promise<Store>;
   /** Adds to what the store knows of how soon a shard is needed; undefined for ids of others. */
   needs(order: (id: string) => number | undefined): void;
@@ -11,12 +11,12 @@ export interface Supplies {
 }
 
 export interface Makers {
-  readonly net: () => Net;
+  readonly net: () => Promise<Net>;
   readonly store: () => Promise<Store>;
 }
 
 export function createSupplies(make: Makers): Supplies {
-  let net: Net | undefined;
+  let net: Promise<Net> | undefined;
   let store: Promise<Store> | undefined;
   const orders: ((id: string) => number | undefined)[] = [];
 
@@ -39,7 +39,7 @@ export function createSupplies(make: Makers): Supplies {
     async close() {
       // the store first: its feeds read from the network
       await (await store?.catch(() => undefined))?.close();
-      await net?.close();
+      await (await net?.catch(() => undefined))?.close();
     },
   };
 }

@@ -32,7 +32,7 @@ test("wrong flags are told as in code", async () => {
       continue;
     if (entries.some(([, value]) => Number.isNaN(value))) continue;
     const flags = Object.fromEntries(entries.map(([name, value]) => [name, String(value)]));
-    const error: unknown = await (async () => createStream(streamOptions(samples, flags)))().catch(
+    const error: unknown = await (async () => createStream(streamOptions([samples], flags)))().catch(
       (thrown: unknown) => thrown,
     );
     if (given["seed"] === "7" || given["entries"] === "rotation") {
@@ -115,7 +115,7 @@ test("flags go over the config file, and the argument over its source", () => {
   const folder = temporaryFolder({ "stream.yaml": "source: elsewhere\nseed: 3\nbatch: 8\n" });
   const config = join(folder, "stream.yaml");
   expect(streamOptions(undefined, { config })).toEqual({ source: "elsewhere", seed: 3, batch: 8 });
-  expect(streamOptions("here", { config, seed: "4", entries: "rotation, ordering:2x2*2" })).toEqual(
+  expect(streamOptions(["here"], { config, seed: "4", entries: "rotation, ordering:2x2*2" })).toEqual(
     {
       source: "here",
       seed: 4,
@@ -125,7 +125,7 @@ test("flags go over the config file, and the argument over its source", () => {
   );
   for (const text of ["- a list\n", "just text", "a: [1\n", ""]) {
     const bad = join(temporaryFolder({ "bad.yaml": text }), "bad.yaml");
-    expect(() => streamOptions("here", { config: bad })).toThrow("bad.yaml");
+    expect(() => streamOptions(["here"], { config: bad })).toThrow("bad.yaml");
   }
 });
 

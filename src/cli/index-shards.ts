@@ -1,0 +1,85 @@
+import { Command } from "commander";
+import { openCatalog } from "../counted.ts";
+import { asStreamError } from "../errors.ts";
+import { resolveSourceOptions } from "../options.ts";
+import { openOrigin } from "../origin.ts";
+import { writeCounts, type CountedShard } from "../sources/counts.ts";
+import { bar, createProgress, readable } from "./progress.ts";
+import { streamOptions, withSourceOptions } from "./stream-options.ts";
+
+/** `ssl-r1 index SOURCE --out counts.json`: learns how many images each shard holds, so that a stream can jump to any step at once. */
+export function indexCommand(): Command {
+  return withSourceOptions(new Command("index"))
+    .description(
+      "count the images of every shard ahead, for jumps to far steps and for other machines",
+    )
+    .option("--out <file>", "write the counts, for --counts")
+    .option("--json", "one JSON object a line")
+    .action(async (source: readonly string[], given: { out?: string; json?: boolean }) => {
+      const options = resolveSourceOptions(streamOptions(source, { ...given }));
+      const origin = await openOrigin(options);
+      try {
+        const catalog = await openCatalog(options, origin.source);
+        try {
+          const { shards } = catalog;
+          const progress = createProgress();
+          const failed: { readonly shard: string; readonly reason: string }[] = [];
+          let next = 0;
+          let done = 0;
+          let samples = 0;
+          const count = async (): Promise<void> => {
+            for (let shard = next++; shard < shards; shard = next++) {
+              try {
+                samples += await catalog.count(shard);
+              } catch (error) {
+                failed.push({
+                  shard: catalog.list[shard]!.name,
+                  reason: asStreamError(error).message,
+                });
+              }
+              done++;
+              progress.update(() => {
+                const bytes = origin.network()?.bytes ?? 0;
+                const fetched = bytes > 0 ? `, ${readable(bytes)} fetched` : "";
+                return `${bar(done, shards)} shards, ${samples} images${fetched}`;
+              });
+            }
+          };
+          await Promise.all(Array.from({ length: Math.min(options.requests, shards) }, count));
+          progress.end();
+          const known = catalog.list.flatMap((info, shard): CountedShard[] => {
+            const rows = catalog.rows(shard);
+            return rows === undefined ? [] : [{ ...info, rows }];
+          });
+          const say = (line: object, text: string): void =>
+            void process.stdout.write(`${given.json ? JSON.stringify(line) : text}\n`);
+          for (const { name: shard, rows, size: bytes } of known)
+            say({ shard, rows, bytes }, `${shard}  ${rows} images  ${readable(bytes)}`);
+          for (const problem of failed)
+            say({ problem: "shard", ...problem }, `problem  ${problem.shard}: ${problem.reason}`);
+          if (given.out !== undefined)
+            await writeCounts(given.out, {
+              version: 1,
+              image: options.imageField ?? null,
+              shards: known,
+            });
+          const summary = {
+            summary: true,
+            shards,
+            counted: known.length,
+            samples,
+            problems: failed.length,
+          };
+          say(
+            given.out === undefined ? summary : { ...summary, out: given.out },
+            `${samples} images in ${known.length} of ${shards} shards`,
+          );
+          if (failed.length > 0) process.exitCode = 1;
+        } finally {
+          await catalog.close();
+        }
+      } finally {
+        await origin.close();
+      }
+    });
+}

@@ -1,0 +1,68 @@
+import type { Net } from "./net/net.ts";
+import { sourcesOf, type SourceOptions } from "./options.ts";
+import { openSource } from "./sources/open.ts";
+import { joinSources, type JoinedSource } from "./sources/joined.ts";
+import { createSupplies } from "./sources/supplies.ts";
+
+export interface Origin {
+  /** All sources as one. */
+  readonly source: JoinedSource;
+  /** What was asked of servers so far; undefined where none was. */
+  network(): Net["counts"] | undefined;
+  close(): Promise<void>;
+}
+
+export interface OriginOptions extends SourceOptions {
+  /** Order of the files of an image folder, by the number of its source: a permutation of 0 .. count - 1. */
+  readonly order?: (count: number, source: number) => Uint32Array;
+}
+
+/** Opens what the options name, with one network and one store for all of it. Rejects as openSource does. */
+export async function openOrigin(options: OriginOptions): Promise<Origin> {
+  const { order, groupField: group, imageField: image } = options;
+  // Imported when a source needs them: local shards must not wait for HTTP.
+  let net: Net | undefined;
+  const supplies = createSupplies({
+    async net() {
+      const { createNet } = await import("./net/create.ts");
+      const { hubToken } = await import("./sources/hub-token.ts");
+      const token = await hubToken(process.env);
+      const made = createNet({
+        requests: options.requests,
+        budget: options.retryFor * 1000,
+        ...(token && { token }),
+      });
+      net = made;
+      return made;
+    },
+    async store() {
+      if (options.cache === "none") {
+        const { createMemoryStore } = await import("./cache/memory.ts");
+        return createMemoryStore({ limit: options.memoryLimit });
+      }
+      const { createDiskStore } = await import("./cache/disk.ts");
+      return createDiskStore({
+        folder: options.cache,
+        size: options.cacheSize,
+        whenFull: options.whenFull,
+        memoryLimit: options.memoryLimit,
+      });
+    },
+  });
+  try {
+    const sources = await Promise.all(
+      sourcesOf(options).map((address, at) =>
+        openSource(address, {
+          supplies,
+          group,
+          ...(image !== undefined && { image }),
+          ...(order && { order: (count: number) => order(count, at) }),
+        }),
+      ),
+    );
+    return { source: joinSources(sources), network: () => net?.counts, close: supplies.close };
+  } catch (error) {
+    await supplies.close();
+    throw error;
+  }
+}

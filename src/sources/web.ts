@@ -1,0 +1,64 @@
+import { StreamError } from "../errors.ts";
+import type { RowOptions } from "../shards/feed.ts";
+import { createContainersSource, formOf, type Container } from "./containers.ts";
+import { expandBraces } from "./pattern.ts";
+import type { Source } from "./source.ts";
+import type { Supplies } from "./supplies.ts";
+
+/** Files behind http and https addresses: one, or a brace list. Size and ETag of each are asked for once, when they are listed. BAD_OPTION, SOURCE_NOT_FOUND. */
+export function createWebSource(
+  address: string,
+  { rows, supplies }: { readonly rows: RowOptions; readonly supplies: Supplies },
+): Source {
+  const urls = expandBraces(address).map(checkUrl);
+  const names = namesOf(urls);
+  return createContainersSource(address, {
+    rows,
+    supplies,
+    async list(signal = new AbortController().signal) {
+      const net = await supplies.net();
+      return Promise.all(
+        urls.map(async (url, at): Promise<Container> => {
+          const { size, etag } = await net.head(url.href, signal);
+          if (size === undefined)
+            throw new StreamError(
+              "SOURCE_NOT_FOUND",
+              `${names[at]}: ${url.host} does not tell its size, so a cut could pass for its end`,
+            );
+          const known = { size, ...(etag !== undefined && { etag }) };
+          return {
+            name: names[at]!,
+            size,
+            ...(etag !== undefined && { hash: `etag:${etag}` }),
+            place: { url: url.href, known },
+          };
+        }),
+      );
+    },
+  });
+}
+
+function checkUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (!url || url.username !== "" || url.password !== "")
+    throw new StreamError("BAD_OPTION", `${text}: not an address that can be fetched`);
+  if (!formOf(url.pathname))
+    throw new StreamError(
+      "BAD_OPTION",
+      `${url.origin}${url.pathname}: expected a .tar, .tar.gz, .tar.zst or .parquet file`,
+    );
+  return url;
+}
+
+/** Paths from the folder on that all have in common; never the query, which may hold secrets. */
+function namesOf(urls: readonly URL[]): string[] {
+  const paths = urls.map(({ pathname }) => decodeURIComponent(pathname).split("/"));
+  let shared = 0;
+  const [first = []] = paths;
+  while (
+    shared < first.length - 1 &&
+    paths.every((path) => shared < path.length - 1 && path[shared] === first[shared])
+  )
+    shared++;
+  return paths.map((path) => path.slice(shared).join("/"));
+}
