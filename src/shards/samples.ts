@@ -1,10 +1,12 @@
 import type { Notebook } from "./notes.ts";
+import { LARGEST_IMAGE, tooLarge } from "./rows.ts";
+import { createSeen } from "./seen.ts";
 import { corrupt, type Member } from "./tar.ts";
 
-/** Members that belong together; see keyOf. */
+/** Members that belong together; see splitName. */
 export interface Sample {
   readonly key: string;
-  /** The first image, if any. */
+  /** The image, if any. */
   readonly image?: Member;
   /** The member whose extension is json. */
   readonly json?: Member;
@@ -26,73 +28,130 @@ export function splitName(name: string): { key: string; extension: string } | un
   return dot < 0 ? undefined : { key: name.slice(0, dot), extension: name.slice(dot + 1) };
 }
 
+/** A member that is part of a sample. */
+export interface Part {
+  readonly key: string;
+  readonly extension: string;
+  /** Whether a sample begins with it. */
+  readonly first: boolean;
+}
+
 /**
- * Groups adjacent members of one key into samples. A key whose members are not adjacent would silently be two samples, so it is an error, and
- * so is a member that stands twice.
- *
- * The image is the first member whose whole extension is that of an image ("a.jpg"), else the first whose last part is ("a.v2.jpg", but
- * "a.seg.png" only where there is no better).
+ * Says of one member after the other which sample it is part of; undefined where it is of none, which is noted. A key whose members are not
+ * adjacent would silently be two samples, so it is an error, and so is a member that stands twice: SHARD_CORRUPT.
  */
-export async function* samples(
-  members: AsyncIterable<Member>,
+export function createGrouping(
   shard: string,
   notes: Notebook,
-): AsyncGenerator<Sample, void, undefined> {
-  const seen = new Set<string>();
-  let key: string | undefined;
-  let extensions: string[] = [];
-  let image: Member | undefined;
-  let exact = false;
-  let json: Member | undefined;
-
-  function finish(): Sample | undefined {
-    if (key === undefined) return undefined;
-    if (!image) notes.skip("no image");
-    return { key, ...(image && { image }), ...(json && { json }) };
-  }
-
-  for await (const member of members) {
+): (member: Member) => Part | undefined {
+  const seen = createSeen();
+  const extensions = new Set<string>();
+  let current: string | undefined;
+  return (member) => {
     const reason = unusable(member);
     if (reason !== undefined) {
       notes.skip(reason);
       if (reason === "link" || reason === "special file")
         notes.problem({ shard, key: member.name, offset: member.header, reason });
-      continue;
+      return undefined;
     }
     const parts = splitName(member.name);
     if (!parts) {
       notes.skip("no extension");
-      continue;
+      return undefined;
     }
-    if (parts.key !== key) {
-      const sample = finish();
-      if (sample) yield sample;
-      if (seen.has(parts.key))
+    const { key, extension } = parts;
+    const first = key !== current;
+    if (first) {
+      if (!seen.add(key))
         throw corrupt(
           shard,
           member.header,
-          `the members of sample ${parts.key} are not adjacent: ${member.name}`,
+          `the members of sample ${key} are not adjacent: ${member.name}`,
         );
-      seen.add(parts.key);
-      ({ key } = parts);
-      extensions = [];
-      image = undefined;
-      json = undefined;
-      exact = false;
+      current = key;
+      extensions.clear();
     }
-    if (extensions.includes(parts.extension))
+    if (extensions.has(extension))
       throw corrupt(shard, member.header, `${member.name} stands twice`);
-    extensions.push(parts.extension);
-    if (parts.extension.toLowerCase() === "json") json = member;
-    if (!isImageName(member.name)) continue;
-    const fits = imageExtensions.has(parts.extension.toLowerCase());
-    if (image) notes.skip("further image");
-    if (!image || (fits && !exact)) {
-      image = member;
-      exact = fits;
+    extensions.add(extension);
+    return { key, extension, first };
+  };
+}
+
+/** What a member is to its sample, until a better one comes. */
+type Role = "image" | "json" | "other";
+
+/** Makes samples of one member after the other. */
+interface Gathering {
+  /** The sample that ended before this member, where one did. Throws SHARD_CORRUPT. */
+  take(member: Member): { readonly role: Role; readonly ended?: Sample };
+  /** The last sample, if any. */
+  end(): Sample | undefined;
+}
+
+/**
+ * The image is the member with the extension `image`, whatever its case. Without that option it is the first member whose whole extension is that of an
+ * image ("a.jpg"), else the first whose last part is ("a.v2.jpg", but "a.seg.png" only where there is no better).
+ */
+export function createGathering(shard: string, notes: Notebook, image?: string): Gathering {
+  const partOf = createGrouping(shard, notes);
+  const wanted = image?.toLowerCase();
+  let sample: { key: string; image?: Member; json?: Member } | undefined;
+  let exact = false;
+
+  function end(): Sample | undefined {
+    const done = sample;
+    sample = undefined;
+    if (done && !done.image) notes.skip("no image");
+    if (done?.image && done.image.size > LARGEST_IMAGE) {
+      const { name: key, header: offset, size } = done.image;
+      notes.problem({ shard, key, offset, reason: tooLarge(size) });
     }
+    return done;
   }
-  const last = finish();
+
+  function roleOf(member: Member, given: string): Role {
+    if (!sample) return "other";
+    const extension = given.toLowerCase();
+    const fits = wanted === undefined ? imageExtensions.has(extension) : extension === wanted;
+    if (fits || (wanted === undefined && isImageName(member.name))) {
+      if (sample.image) notes.skip("further image");
+      if (sample.image && (exact || !fits)) return "other";
+      sample.image = member;
+      exact = fits;
+      return "image";
+    }
+    if (extension !== "json") return "other";
+    sample.json = member;
+    return "json";
+  }
+
+  return {
+    take(member) {
+      const part = partOf(member);
+      if (!part) return { role: "other" };
+      const ended = part.first ? end() : undefined;
+      sample ??= { key: part.key };
+      return { role: roleOf(member, part.extension), ...(ended && { ended }) };
+    },
+    end,
+  };
+}
+
+/** Groups adjacent members of one key into samples. */
+export async function* samples(
+  members: AsyncIterable<Member>,
+  shard: string,
+  notes: Notebook,
+  image?: string,
+): AsyncGenerator<Sample, void, undefined> {
+  const gathering = createGathering(shard, notes, image);
+  for await (const member of members) {
+    const { ended } = gathering.take(member);
+    if (ended) yield ended;
+  }
+  const last = gathering.end();
   if (last) yield last;
 }
 

@@ -16,11 +16,11 @@ export interface TarIndex extends Notes {
 export const columns = { header: 0, image: 1, imageSize: 2, json: 3, jsonSize: 4 } as const;
 export const WIDTH = 5;
 
-/** Reads the headers of a shard. Rejects SHARD_CORRUPT; ABORTED. */
+/** Reads the headers of a shard. `image` as in RowOptions. Rejects SHARD_CORRUPT; ABORTED. */
 export async function scanTar(
   source: ByteSource,
   shard: string,
-  signal?: AbortSignal,
+  { image: chosen, signal }: { readonly image?: string; readonly signal?: AbortSignal } = {},
 ): Promise<TarIndex> {
   const notes = createNotebook();
   const globals: Globals[] = [];
@@ -30,7 +30,8 @@ export async function scanTar(
     ...source,
     read: (...asked) => (checkAbort(shard, signal), source.read(...asked)),
   };
-  for await (const { image, json } of samples(members(watched, shard, globals), shard, notes)) {
+  const found = samples(members(watched, shard, globals), shard, notes, chosen);
+  for await (const { image, json } of found) {
     if (!image) continue;
     if ((rows + 1) * WIDTH > places.length) {
       const more = new Float64Array(places.length * 2);

@@ -25,7 +25,7 @@ export interface Member {
 }
 
 /** PAX records that decide how a member is read. */
-interface Overrides {
+export interface Overrides {
   readonly path?: string | undefined;
   readonly size?: number | undefined;
 }
@@ -41,6 +41,9 @@ export function corrupt(shard: string, offset: number, reason: string): StreamEr
   });
 }
 
+/** Bytes of the archive from `at` on: `length` of them, fewer only where it ends. */
+export type ReadBlocks = (at: number, length: number) => Promise<Uint8Array> | Uint8Array;
+
 /**
  * All members in order. Bodies are skipped, not read. An archive that does not end in a zero block, or has data after it, is damaged: a cut
  * file must never pass for a shorter one. `globals` is filled with what readMember needs later.
@@ -53,71 +56,77 @@ export async function* members(
   const blocks = readAhead(source);
   let at = 0;
   for (;;) {
-    if (at + BLOCK > source.size)
-      throw corrupt(shard, at, `end of the archive is missing, the file has ${source.size} bytes`);
-    if (isZero(await blocks(at, BLOCK))) {
+    const header = await readHeader(blocks, shard, at, globals.at(-1));
+    if (!header) {
       await checkTail(source, shard, at + BLOCK);
       return;
     }
-    const member = await memberAt(blocks, source.size, shard, at, globals);
+    const { member, marker } = header;
+    if (header.globals) globals.push(header.globals);
     const end = member.offset + paddedSize(member.size);
-    if (end > source.size)
-      throw corrupt(
-        shard,
-        member.header,
-        `${member.name} has ${member.size} bytes, the file ends at ${source.size}: truncated`,
-      );
-    if (!member.marker) yield member;
+    if (end > source.size) throw cutShort(shard, member, source.size);
+    if (!marker) yield member;
     at = end;
   }
 }
 
 /** The member whose first header block is at `header`, from bytes that begin there and hold all its header blocks. */
-export function readMember(
+export async function readMember(
   headers: Uint8Array,
   header: number,
-  size: number,
   shard: string,
   globals: readonly Globals[],
 ): Promise<Member> {
-  const local = (at: number, length: number): Promise<Uint8Array> => {
-    const from = at - header;
-    if (from + length > headers.length) throw corrupt(shard, at, "header is longer than it was");
-    return Promise.resolve(headers.subarray(from, from + length));
-  };
-  return memberAt(
-    local,
-    size,
-    shard,
-    header,
-    globals.filter((one) => one.from <= header),
-  );
+  const local: ReadBlocks = (at, length) => headers.subarray(at - header, at - header + length);
+  const inForce = globals.findLast((one) => one.from <= header);
+  const found = await readHeader(local, shard, header, inForce);
+  if (!found) throw corrupt(shard, header, "the header is not what it was");
+  return found.member;
 }
 
 export function paddedSize(size: number): number {
   return Math.ceil(size / BLOCK) * BLOCK;
 }
 
-type ReadBlocks = (at: number, length: number) => Promise<Uint8Array> | Uint8Array;
-
-interface MemberOrMarker extends Member {
-  /** True for what describes other members: not a member itself. */
-  readonly marker: boolean;
+/** Of a member whose contents, padded to blocks, would end beyond the archive's `size` bytes. */
+export function cutShort(shard: string, { name, size, header }: Member, end: number): StreamError {
+  return corrupt(shard, header, `${name} has ${size} bytes, the archive ends at ${end}: truncated`);
 }
 
-async function memberAt(
+export function dataAfterEnd(shard: string, offset: number): StreamError {
+  return corrupt(shard, offset, "data after the end of the archive (were archives joined?)");
+}
+
+export interface Header {
+  readonly member: Member;
+  /** True for what describes other members: not a member itself. */
+  readonly marker: boolean;
+  /** Where the headers change what is in force. */
+  readonly globals?: Globals;
+}
+
+/** The headers that begin at byte `header`, in `blocks`; undefined where there is the zero block that ends an archive. The one parser of headers. */
+export async function readHeader(
   blocks: ReadBlocks,
-  fileSize: number,
   shard: string,
   header: number,
-  globals: Globals[],
-): Promise<MemberOrMarker> {
+  inForce: Overrides = {},
+): Promise<Header | undefined> {
   let at = header;
   let longName: string | undefined;
-  let overrides: Overrides = globals.at(-1) ?? {};
+  let overrides = inForce;
+  let globals: Globals | undefined;
   for (;;) {
-    if (at + BLOCK > fileSize) throw corrupt(shard, at, "truncated in the headers of a member");
     const block = await blocks(at, BLOCK);
+    if (block.length < BLOCK)
+      throw corrupt(
+        shard,
+        at,
+        at === header
+          ? `end of the archive is missing, there are ${at + block.length} bytes`
+          : "truncated in the headers of a member",
+      );
+    if (at === header && isZero(block)) return undefined;
     const raw = parseBlock(block, shard, at);
     const { type } = raw;
     if (type === "S" || type === "M")
@@ -130,28 +139,37 @@ async function memberAt(
       const name = overrides.path ?? longName ?? raw.name;
       const kind = kindOf(type, name);
       const size = kind === "file" || !bodyless.has(type) ? (overrides.size ?? raw.size) : 0;
-      return { name, kind, header, offset: at + BLOCK, size, marker: type === "V" };
+      return {
+        member: { name, kind, header, offset: at + BLOCK, size },
+        marker: type === "V",
+        ...(globals && { globals }),
+      };
     }
     if (raw.size > LONGEST_EXTENSION)
       throw corrupt(shard, at, `header extension of ${raw.size} bytes`);
-    const next = at + BLOCK + paddedSize(raw.size);
-    if (next > fileSize) throw corrupt(shard, at, "truncated in a header extension");
-    const body = await blocks(at + BLOCK, raw.size);
+    const padded = paddedSize(raw.size);
+    const next = at + BLOCK + padded;
+    const extension = await blocks(at + BLOCK, padded);
+    if (extension.length < padded) throw corrupt(shard, at, "truncated in a header extension");
+    const body = extension.subarray(0, raw.size);
     if (type === "L") longName = text(untilZero(body));
     else if (type === "x") overrides = { ...overrides, ...parsePax(body, shard, at) };
     else if (type === "g") {
-      overrides = { ...globals.at(-1), ...parsePax(body, shard, at) };
-      globals.push({ ...overrides, from: next });
+      const { path, size }: Overrides = { ...(globals ?? inForce), ...parsePax(body, shard, at) };
+      overrides = { path, size };
+      globals = { path, size, from: next };
       // not part of the next member: it is read from `next` on, with these records in force
-      if (at === header)
-        return {
+      if (at === header) {
+        const { size: length } = raw;
+        const member: Member = {
           name: "",
           kind: "special",
           header,
           offset: at + BLOCK,
-          size: raw.size,
-          marker: true,
+          size: length,
         };
+        return { member, marker: true, globals };
+      }
     }
     at = next;
   }
@@ -287,8 +305,7 @@ async function checkTail(source: ByteSource, shard: string, from: number): Promi
   for (let at = from; at < source.size; at += LARGEST_READ) {
     const part = await source.read(at, Math.min(LARGEST_READ, source.size - at));
     const other = part.findIndex((byte) => byte !== 0);
-    if (other >= 0)
-      throw corrupt(shard, at + other, "data after the end of the archive (were archives joined?)");
+    if (other >= 0) throw dataAfterEnd(shard, at + other);
   }
 }
 
@@ -305,7 +322,8 @@ function readAhead(source: ByteSource): ReadBlocks {
     if (at < start || at + length > end) {
       ahead = at - end < SMALLEST_READ ? Math.min(ahead * 2, LARGEST_READ) : SMALLEST_READ;
       start = at;
-      held = await source.read(at, Math.min(Math.max(ahead, length), source.size - at));
+      const most = Math.max(source.size - at, 0);
+      held = await source.read(at, Math.min(Math.max(ahead, length), most));
     }
     return held.subarray(at - start, at - start + length);
   };

@@ -1,18 +1,14 @@
-import { StreamError } from "../errors.ts";
 import type { Row, Shard } from "./source.ts";
 import { closed, type ByteSource, type Room } from "../shards/bytes.ts";
+import type { RowOptions } from "../shards/feed.ts";
+import { checkRow, checkSize, groupOf, LARGEST_JSON } from "../shards/rows.ts";
 import { splitName } from "../shards/samples.ts";
 import { columns, scanTar, WIDTH } from "../shards/scan.ts";
 import { readMember } from "../shards/tar.ts";
 
-/** An image beyond this is refused before memory is asked for. Bytes. */
-const LARGEST_IMAGE = 1 << 28;
-/** Metadata beyond this is not looked at. Bytes. */
-const LARGEST_JSON = 1 << 20;
+export { checkRow, checkSize };
 
-export interface TarOptions {
-  /** Field of a sample's JSON that names its group. Without it, or where the JSON has no such field, the key is the group. */
-  readonly group?: string;
+export interface TarOptions extends RowOptions {
   readonly signal?: AbortSignal;
 }
 
@@ -20,10 +16,10 @@ export interface TarOptions {
 export async function openTar(
   source: ByteSource,
   shard: string,
-  { group, signal }: TarOptions = {},
+  { group, ...options }: TarOptions = {},
 ): Promise<Shard> {
   try {
-    const index = await scanTar(source, shard, signal);
+    const index = await scanTar(source, shard, options);
     let open = true;
     return {
       rows: index.rows,
@@ -50,7 +46,7 @@ export async function openTar(
           Uint8Array,
           Uint8Array?,
         ];
-        const member = await readMember(headers, header, source.size, shard, index.globals);
+        const member = await readMember(headers, header, shard, index.globals);
         const key = splitName(member.name)?.key ?? member.name;
         return {
           key,
@@ -92,31 +88,4 @@ async function readPieces(
     return pieces.map(({ at, length }) => all.subarray(at - from, at - from + length));
   }
   return Promise.all(pieces.map(({ at, length }) => source.read(at, length, room)));
-}
-
-export function checkRow(shard: string, row: number, rows: number): void {
-  if (Number.isInteger(row) && row >= 0 && row < rows) return;
-  throw new StreamError("INTERNAL", `${shard}: row ${row} of ${rows}`, { context: { shard } });
-}
-
-export function checkSize(shard: string, size: number, offset: number): void {
-  if (size <= LARGEST_IMAGE) return;
-  throw new StreamError(
-    "IMAGE_UNUSABLE",
-    `${shard}: image of ${size} bytes, the limit is ${LARGEST_IMAGE}`,
-    { context: { shard, offset } },
-  );
-}
-
-/** The field of the JSON where it is a string or a number, else undefined: then the key is the group. */
-function groupOf(json: Uint8Array, field: string): string | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(new TextDecoder().decode(json));
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, field)) return undefined;
-  const group: unknown = (value as { readonly [name: string]: unknown })[field];
-  return typeof group === "string" || typeof group === "number" ? String(group) : undefined;
 }
