@@ -83,8 +83,8 @@ async function descend(
   }
 }
 
-/** By the two-pointer method: linear in practice, never exponential. */
-function matches(pattern: string, name: string): boolean {
+/** One component of a path against one of a pattern, by the two-pointer method: linear in practice, never exponential. */
+export function matches(pattern: string, name: string): boolean {
   if (name.startsWith(".") && !pattern.startsWith(".")) return false;
   const parts = pattern.match(/\[[^\]]+\]|[^]/gu) ?? [];
   const letters = Array.from(name);

@@ -1,0 +1,218 @@
+import { StreamError } from "../errors.ts";
+import type { Net } from "../net/net.ts";
+import { checkAborted } from "../abort.ts";
+import type { HubEntry, HubRepo } from "./hub-repo.ts";
+
+export interface HubApiOptions {
+  readonly net: Net;
+  /** As hubEndpoint says. */
+  readonly endpoint: string;
+  /** Whether requests carry a token; for the advice in messages. */
+  readonly token: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** How often an answer is asked for that ends before its end. The network's own retries know of headers only. */
+const READS = 5;
+/** Paths in one question; the Hub refuses very long ones. */
+const PATHS = 500;
+/** Files of one listing. Each takes some 300 bytes of memory. */
+const MOST_FILES = 10_000_000;
+
+/** A data set on the Hub, by @huggingface/hub with the network's fetch. */
+export function createHubApi(name: string, options: HubApiOptions): HubRepo {
+  const { endpoint, signal } = options;
+  let repo = name;
+  const shared = { fetch: apiFetch(name, options), hubUrl: endpoint } as const;
+
+  return {
+    get name() {
+      return repo;
+    },
+    async commit(revision) {
+      // loading it takes longer than a local source takes to open
+      const { datasetInfo } = await import("@huggingface/hub");
+      const info = await datasetInfo({
+        ...shared,
+        name,
+        revision,
+        additionalFields: ["sha"],
+      }).catch((error: unknown) => {
+        if (error instanceof Refused && error.reason === "RevisionNotFound") return undefined;
+        throw failure(error, name, options);
+      });
+      if (!info) return undefined;
+      if (typeof info.sha !== "string" || !/^[0-9a-f]{40}$/.test(info.sha))
+        throw strange(name, "it names no commit");
+      if (typeof info.name === "string" && /^[\w.-]+\/[\w.-]+$/.test(info.name)) repo = info.name;
+      if (info.gated) await checkAccess();
+      return info.sha;
+    },
+    async *files(commit, folder) {
+      const { listFiles } = await import("@huggingface/hub");
+      const path = folder === "" ? {} : { path: encodePath(folder) };
+      const designation = { type: "dataset", name: repo } as const;
+      let count = 0;
+      try {
+        for await (const item of listFiles({
+          ...shared,
+          ...path,
+          repo: designation,
+          revision: commit,
+          recursive: true,
+        })) {
+          if (item.type !== "file") continue;
+          if (++count > MOST_FILES)
+            throw new StreamError(
+              "BAD_OPTION",
+              `${name}: more than ${MOST_FILES} files; name a folder or a pattern`,
+            );
+          yield checked(name, item);
+        }
+      } catch (error) {
+        // a folder that is not there has no files
+        if (error instanceof Refused && error.reason === "EntryNotFound") return;
+        throw failure(error, name, options);
+      }
+    },
+    async find(commit, paths) {
+      const { pathsInfo } = await import("@huggingface/hub");
+      const found = new Map<string, HubEntry | true>();
+      for (let from = 0; from < paths.length; from += PATHS) {
+        const infos = await pathsInfo({
+          ...shared,
+          repo: { type: "dataset", name: repo },
+          revision: commit,
+          paths: paths.slice(from, from + PATHS),
+        }).catch((error: unknown) => {
+          throw failure(error, name, options);
+        });
+        for (const info of infos)
+          found.set(info.path, info.type === "directory" ? true : checked(name, info));
+      }
+      return found;
+    },
+  };
+
+  /** Everyone may list a gated repo; whether its files can be read is said here, before the first of them is asked for. */
+  async function checkAccess(): Promise<void> {
+    try {
+      await shared.fetch(`${endpoint}/api/datasets/${repo}/auth-check`);
+    } catch (error) {
+      checkAborted(signal);
+      // a mirror need not know this question
+      if (error instanceof Refused && error.status === 404) return;
+      throw failure(error, name, options);
+    }
+  }
+}
+
+interface Listed {
+  readonly path: string;
+  readonly size: number;
+  readonly oid?: string;
+  readonly lfs?: { readonly oid: string; readonly size: number };
+}
+
+/** What came over the network may be anything, whatever its type says. */
+function checked(repo: string, { path, size, oid, lfs }: Listed): HubEntry {
+  const bytes: unknown = lfs ? lfs.size : size;
+  if (typeof path !== "string" || path === "" || /(?:^|\/)(?:\.{0,2})(?:\/|$)/.test(path))
+    throw strange(repo, "it lists a file without a proper path");
+  if (!Number.isSafeInteger(bytes) || (bytes as number) < 0)
+    throw strange(repo, `it gives no size for ${path}`);
+  if (lfs && /^[0-9a-f]{64}$/.test(lfs.oid))
+    return { path, size: bytes as number, hash: `sha256:${lfs.oid}` };
+  if (!lfs && typeof oid === "string" && /^[0-9a-f]{40}$/.test(oid))
+    return { path, size: bytes as number, hash: `git-sha1:${oid}` };
+  throw strange(repo, `it gives no hash for ${path}`);
+}
+
+/** An answer that is no success. Only between here and failure(). */
+class Refused extends Error {
+  readonly status: number;
+  /** X-Error-Code. */
+  readonly reason: string;
+
+  constructor(status: number, reason: string, message: string) {
+    super(message);
+    this.status = status;
+    this.reason = reason;
+  }
+}
+
+/** Whole answers or errors: the library sees neither a status that is no success nor a body that breaks off. */
+function apiFetch(repo: string, { net, signal }: HubApiOptions): typeof globalThis.fetch {
+  return async (input, init) => {
+    for (let read = 1; ; read++) {
+      const response = await net.fetch(input, { ...init, signal });
+      let body: ArrayBuffer;
+      try {
+        body = await response.arrayBuffer();
+      } catch (cause) {
+        checkAborted(signal);
+        if (read < READS) continue;
+        throw new StreamError(
+          "NETWORK",
+          `${repo}: the Hub's answer broke off ${READS} times in a row`,
+          { cause },
+        );
+      }
+      const { status, headers } = response;
+      if (response.ok) return new Response(body.byteLength > 0 ? body : null, { status, headers });
+      throw new Refused(
+        status,
+        headers.get("X-Error-Code") ?? "",
+        headers.get("X-Error-Message") ?? response.statusText,
+      );
+    }
+  };
+}
+
+function failure(error: unknown, repo: string, { signal, token, endpoint }: HubApiOptions): Error {
+  if (error instanceof StreamError) return error;
+  checkAborted(signal);
+  if (!(error instanceof Refused))
+    return error instanceof SyntaxError
+      ? strange(repo, "it is not JSON; is HF_ENDPOINT the address of a Hub?")
+      : new StreamError("NETWORK", `${repo}: the Hub can't be reached`, { cause: error });
+  const { status, reason, message } = error;
+  const page = `${endpoint}/datasets/${repo}`;
+  if (reason === "GatedRepo" && !token)
+    return unauthorized(
+      `${repo}: this data set is gated: ask for access at ${page}, then set HF_TOKEN`,
+    );
+  if (reason === "GatedRepo")
+    return unauthorized(
+      `${repo}: this data set is gated and the token's owner has no access yet: ask for it at ${page}`,
+    );
+  if (status === 401 && message === "Invalid credentials in Authorization header")
+    return unauthorized(
+      `${repo}: the Hub does not know this token: it is mistyped, expired or revoked; make one at ${endpoint}/settings/tokens`,
+    );
+  if (reason === "RepoNotFound" || status === 401 || status === 404)
+    return new StreamError(
+      "SOURCE_NOT_FOUND",
+      token
+        ? `${repo}: no such data set, or a private one that the token does not open`
+        : `${repo}: no such data set, or a private one: check the name; for a private one set HF_TOKEN`,
+    );
+  if (status === 403)
+    return unauthorized(`${repo}: the Hub refuses access: ${message}; may the token read this?`);
+  if (status === 429 || status >= 500)
+    return new StreamError("NETWORK", `${repo}: the Hub answers ${status} ${message}`);
+  return new StreamError("SOURCE_NOT_FOUND", `${repo}: the Hub answers ${status} ${message}`);
+}
+
+function unauthorized(message: string): StreamError {
+  return new StreamError("UNAUTHORIZED", message);
+}
+
+function strange(repo: string, reason: string): StreamError {
+  return new StreamError("NETWORK", `${repo}: the Hub's answer can't be used: ${reason}`);
+}
+
+/** The library puts paths into addresses as they are. */
+export function encodePath(path: string): string {
+  return path.split("/").map(encodeURIComponent).join("/");
+}

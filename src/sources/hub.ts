@@ -1,0 +1,151 @@
+import { StreamError } from "../errors.ts";
+import type { Known, Net } from "../net/net.ts";
+import { parseHubAddress, type HubAddress } from "./hub-address.ts";
+import { createHubApi, encodePath } from "./hub-api.ts";
+import { createCachedRepo, openHubCache, type HubCache } from "./hub-cache.ts";
+import {
+  chooseBelow,
+  chooseConverted,
+  chooseNamed,
+  chooseTrain,
+  emptyReason,
+  type Choice,
+  type HubKind,
+} from "./hub-choice.ts";
+import { hubEndpoint, isHubOffline, type Env } from "./hub-env.ts";
+import type { HubEntry, HubRepo } from "./hub-repo.ts";
+import { hubToken } from "./hub-token.ts";
+
+export interface HubFile {
+  /** Path in the repo. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /** "sha256:…" where the repo keeps the file in LFS, else "git-sha1:…", git's name of the blob. Absent only offline, from a cache that has no links. */
+  readonly hash?: string;
+  /** For Net.download. */
+  readonly known: Known;
+  /** Of this very commit, so that a branch may move meanwhile. */
+  readonly url: string;
+  /** Where the Python client's cache holds the file. */
+  readonly local?: string;
+}
+
+export interface HubListing {
+  /** As the user wrote it. */
+  readonly address: string;
+  /** "OWNER/NAME" as the Hub has it now. */
+  readonly repo: string;
+  /** What the commit was found by. */
+  readonly revision: string;
+  /** Full hash. */
+  readonly commit: string;
+  readonly kind: HubKind;
+  /** At least one, in the stream's order. */
+  readonly files: readonly HubFile[];
+  /** What was decided that the user did not say, a line each; for people. */
+  readonly notes: readonly string[];
+}
+
+export interface HubOptions {
+  /** Should send hubToken(env) to its origins and nowhere else. */
+  readonly net: Net;
+  readonly env: Env;
+  readonly signal: AbortSignal;
+}
+
+const MAIN = "main";
+/** Where the Hub keeps a copy of each data set that it could convert. */
+const CONVERTED = "refs/convert/parquet";
+
+/**
+ * The files of `hf://datasets/OWNER/NAME[@REVISION][/PATH]` at the commit that the revision means now.
+ *
+ * Without a path: the tars of the repo (.tar, .tar.gz, .tgz, .tar.zst), else its Parquet files, else its images, else the Parquet copy that the Hub made; of
+ * several splits (see hub-splits.ts) the one for training. A path is a folder, of which all splits are taken, a file, or a pattern. Whatever is decided here is
+ * said in the notes.
+ *
+ * Offline (HF_HUB_OFFLINE) all of this is read from the Python client's cache.
+ *
+ * Rejects BAD_OPTION, SOURCE_NOT_FOUND (also for a private repo without a token: the Hub does not tell the two apart), SOURCE_EMPTY, UNAUTHORIZED, NETWORK, ABORTED.
+ */
+export async function openHub(address: string, options: HubOptions): Promise<HubListing> {
+  const { net, env, signal } = options;
+  const wanted = parseHubAddress(address);
+  const endpoint = hubEndpoint(env);
+  const offline = isHubOffline(env);
+  const token = offline ? undefined : await hubToken(env);
+  const repo = offline
+    ? createCachedRepo(env, wanted.repo)
+    : createHubApi(wanted.repo, { net, endpoint, token: token !== undefined, signal });
+
+  const revision = wanted.revision ?? MAIN;
+  const commit = await repo.commit(revision);
+  if (commit === undefined) throw noRevision(address, revision, offline);
+  const { choice, at } = await choose(repo, wanted, { revision, commit });
+
+  const root = `${endpoint}/datasets/${repo.name}/resolve/${at.commit}/`;
+  const caches = [...new Set([wanted.repo, repo.name])].map((name) => openHubCache(env, name));
+  return {
+    address,
+    repo: repo.name,
+    revision: at.revision,
+    commit: at.commit,
+    kind: choice.kind,
+    files: choice.entries.map((entry) => fileOf(entry, root, caches, at.commit)),
+    notes: choice.notes,
+  };
+}
+
+interface Pinned {
+  readonly revision: string;
+  readonly commit: string;
+}
+
+async function choose(
+  repo: HubRepo,
+  { address, path, revision }: HubAddress,
+  at: Pinned,
+): Promise<{ choice: Choice; at: Pinned }> {
+  if (path !== "") return { choice: await chooseNamed(repo, at.commit, path, address), at };
+  if (at.revision === CONVERTED) {
+    const choice = await chooseConverted(repo, at.commit, address);
+    if (choice) return { choice, at };
+  }
+  const choice = await chooseBelow(repo, at.commit, "");
+  if ("kind" in choice) return { choice: chooseTrain(choice, address), at };
+  // a copy is of the main branch: it would be other data than a revision that was asked for
+  const commit = revision === undefined ? await repo.commit(CONVERTED) : undefined;
+  const copy = commit === undefined ? undefined : await chooseConverted(repo, commit, address);
+  if (commit !== undefined && copy) return { choice: copy, at: { revision: CONVERTED, commit } };
+  throw new StreamError("SOURCE_EMPTY", `${address}: ${emptyReason(choice.seen)}`);
+}
+
+function fileOf(
+  entry: HubEntry,
+  root: string,
+  caches: readonly HubCache[],
+  commit: string,
+): HubFile {
+  const { path: name, size, hash } = entry;
+  let local: string | undefined;
+  for (const cache of caches) local ??= cache.find(commit, entry);
+  return {
+    name,
+    size,
+    ...(hash !== undefined && { hash }),
+    // not git's name as an ETag, though the Hub sends it so: a mirror need not
+    known: hash?.startsWith("sha256:") ? { size, sha256: hash.slice("sha256:".length) } : { size },
+    url: root + encodePath(name),
+    ...(local !== undefined && { local }),
+  };
+}
+
+function noRevision(address: string, revision: string, offline: boolean): StreamError {
+  return new StreamError(
+    "SOURCE_NOT_FOUND",
+    offline
+      ? `${address}: revision ${revision} is not in the cache, and HF_HUB_OFFLINE forbids to ask the Hub; download it first, or unset HF_HUB_OFFLINE`
+      : `${address}: no branch, tag or commit ${revision}`,
+  );
+}
