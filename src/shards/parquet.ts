@@ -1,0 +1,245 @@
+import { checkAborted } from "../abort.ts";
+import type { Feed, Row, RowOptions } from "./feed.ts";
+import type { Notebook } from "./notes.ts";
+import { chooseColumns, type Columns } from "./parquet-columns.ts";
+import { createPull, heldBytes, type Pull, type RandomBytes } from "./parquet-file.ts";
+import { physical, readFooter, type Chunk, type Group, type Node } from "./parquet-footer.ts";
+import { pages, type Page } from "./parquet-pages.ts";
+import type { Value } from "./parquet-values.ts";
+import { splitName } from "./samples.ts";
+import { corrupt } from "./tar.ts";
+
+export { fileBytes, type RandomBytes } from "./parquet-file.ts";
+
+/** Bytes of a row group that are kept because another column, which comes after them in the file, is needed beside them. */
+const MOST_HELD = 1 << 28;
+/** Metadata beyond this is not looked at. Bytes. */
+const LARGEST_JSON = 1 << 20;
+
+/**
+ * The images of a Parquet file (https://parquet.apache.org/docs/file-format/). Reads the footer in one request, two where it is larger than 256 KiB; each
+ * run over the rows is one more, over the columns that make rows. Rejects SHARD_CORRUPT; BAD_OPTION and SOURCE_EMPTY where no column holds images.
+ *
+ * hyparquet undoes a compression that Node lacks, but does not decode: it trusts every length in a page, so a few damaged bytes would take all memory, or
+ * would be other images.
+ */
+export async function openParquet(
+  shard: string,
+  file: RandomBytes,
+  options: RowOptions,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Feed> {
+  const footer = await readFooter(shard, file, signal);
+  const columns = chooseColumns(shard, footer, options);
+  const nodes = [columns.image, columns.path, columns.key, columns.group, columns.json].filter(
+    (node, place, all): node is Node => node !== undefined && all.indexOf(node) === place,
+  );
+  const groups = footer.groups(nodes.map((node) => node.leaf?.column ?? -1));
+  const source = footer.whole ? heldBytes(footer.whole) : file;
+  return {
+    count: footer.rows,
+    rows: (notes, stop) =>
+      readRows({ shard, file: source, columns, nodes, groups, options }, notes, stop),
+  };
+}
+
+interface Plan {
+  readonly shard: string;
+  readonly file: RandomBytes;
+  readonly columns: Columns;
+  readonly nodes: readonly Node[];
+  readonly groups: readonly Group[];
+  readonly options: RowOptions;
+}
+
+async function* readRows(
+  plan: Plan,
+  notes: Notebook,
+  signal: AbortSignal,
+): AsyncGenerator<Row, void, undefined> {
+  const { shard, file, nodes, groups } = plan;
+  checkAborted(signal);
+  const first = groups[0];
+  const last = groups.at(-1);
+  if (!first || !last) return;
+  const from = Math.min(...first.chunks.map((chunk) => chunk.from));
+  const to = Math.max(...last.chunks.map((chunk) => chunk.to));
+  const pull = createPull(shard, from, file.stream(from, to, signal));
+  try {
+    let row = 0;
+    for (const [number, group] of groups.entries()) {
+      const pulls = await pullsOf(plan, number, group, pull, signal);
+      const cells = new Map(
+        nodes.map((node, i) => {
+          const chunk = group.chunks[i] as Chunk;
+          return [node, cellsOf(shard, node, chunk, pages(shard, pulls[i] as Pull, chunk, node))];
+        }),
+      );
+      for (const end = row + group.rows; row < end; row++) {
+        checkAborted(signal);
+        const values = new Map<Node, Cell>();
+        for (const [node, next] of cells) {
+          const cell = await next();
+          if (!cell) throw miscounted(plan, number, group, node);
+          values.set(node, cell);
+        }
+        yield makeRow(plan, row, values, notes);
+      }
+      for (const [node, next] of cells)
+        if (await next()) throw miscounted(plan, number, group, node);
+    }
+  } finally {
+    await pull.close();
+  }
+}
+
+function miscounted({ shard }: Plan, number: number, { rows, chunks }: Group, node: Node): Error {
+  const offset = chunks[0]?.from ?? 0;
+  const column = node.path.join(".");
+  return corrupt(
+    shard,
+    offset,
+    `row group ${number} has ${rows} rows, its column ${column} has not,`,
+  );
+}
+
+/**
+ * For each column its bytes. All but the last in the file are kept until it comes; where they are too many, the columns behind the largest are asked
+ * for ahead, in a request of their own.
+ */
+async function pullsOf(
+  { shard, file, nodes }: Plan,
+  number: number,
+  { chunks }: Group,
+  pull: Pull,
+  signal: AbortSignal,
+): Promise<Pull[]> {
+  const size = ({ from, to }: Chunk): number => to - from;
+  const ordered = chunks.toSorted((a, b) => a.from - b.from);
+  const sum = (of: readonly Chunk[]): number => of.reduce((total, chunk) => total + size(chunk), 0);
+  const largest = ordered.reduce((a, b) => (size(b) > size(a) ? b : a));
+  const streamed = sum(ordered.slice(0, -1)) > MOST_HELD ? largest : ordered.at(-1);
+  const others = ordered.filter((chunk) => chunk !== streamed);
+  if (sum(others) > MOST_HELD) {
+    const names = nodes.map((node) => node.path.join(".")).join(", ");
+    throw corrupt(
+      shard,
+      ordered[0]?.from ?? 0,
+      `row group ${number} keeps ${sum(others)} bytes in all but the largest of its columns ${names}, the limit is ${MOST_HELD}: write the file with smaller row groups (row_group_size),`,
+    );
+  }
+  const pulls = new Map<Chunk, Pull>();
+  const behind = ordered.slice(ordered.indexOf(streamed as Chunk) + 1);
+  for (const chunk of behind) {
+    const bytes = await file.read(chunk.from, chunk.to, signal);
+    pulls.set(
+      chunk,
+      createPull(shard, chunk.from, heldBytes(bytes).stream(0, bytes.length, signal)),
+    );
+  }
+  for (const chunk of ordered) {
+    if (pulls.has(chunk)) continue;
+    await pull.skipTo(chunk.from);
+    pulls.set(chunk, chunk === streamed ? pull : await pull.hold(size(chunk)));
+  }
+  return chunks.map((chunk) => pulls.get(chunk) as Pull);
+}
+
+/** The values of one row in one column: one, or those of its list; undefined is null. */
+type Cell = readonly (Value | undefined)[];
+
+/** The next row's values at each call; undefined after the last. */
+function cellsOf(
+  shard: string,
+  node: Node,
+  chunk: Chunk,
+  source: AsyncIterator<Page>,
+): () => Promise<Cell | undefined> {
+  let page: Page | undefined;
+  let at = 0;
+  let value = 0;
+
+  return async () => {
+    let row: (Value | undefined)[] | undefined;
+    for (;;) {
+      if (!page || at === page.count) {
+        const next = await source.next();
+        page = next.done === true ? undefined : next.value;
+        at = 0;
+        value = 0;
+        if (!page) return row;
+        continue;
+      }
+      if ((page.repetitions?.[at] ?? 0) === 0) {
+        if (row) return row;
+        row = [];
+      } else if (!row) {
+        throw corrupt(shard, chunk.from, `column ${node.path.join(".")} begins within a row`);
+      }
+      const level = page.definitions?.[at] ?? node.definition;
+      if (level === node.definition) row.push(page.values[value++]);
+      else if (level >= node.element) row.push(undefined);
+      at++;
+      if (node.repetition === 0) return row;
+    }
+  };
+}
+
+function makeRow(
+  { shard, columns, options }: Plan,
+  number: number,
+  cells: ReadonlyMap<Node, Cell>,
+  notes: Notebook,
+): Row {
+  const images = cells.get(columns.image) ?? [];
+  const first = images.findIndex((image) => image !== undefined && sizeOf(image) > 0);
+  for (let i = 1; i < images.length; i++) notes.skip("further image");
+  const text = (node: Node | undefined, place = 0): string | undefined => {
+    const value = node && cells.get(node)?.[place];
+    return value === undefined ? undefined : textOf(node as Node, value);
+  };
+  const path = text(columns.path, Math.max(first, 0)) || undefined;
+  const key = text(columns.key) || (path && (splitName(path)?.key ?? path)) || `row ${number}`;
+  const image = images[first];
+  if (image === undefined) {
+    const reason =
+      path === undefined
+        ? "the row has no image"
+        : "the row has a path instead of an image: write the file with the images in it";
+    notes.problem({ shard, key, reason });
+  }
+  const group = text(columns.group) ?? groupIn(text(columns.json), options.group);
+  return {
+    key,
+    group: group ?? key,
+    name: path ?? columns.name,
+    // memory of its own: a view would keep the whole page
+    bytes: image instanceof Uint8Array ? new Uint8Array(image) : new Uint8Array(0),
+  };
+}
+
+function sizeOf(value: Value): number {
+  return value instanceof Uint8Array ? value.length : 0;
+}
+
+const utf8 = new TextDecoder();
+
+function textOf(node: Node, value: Value): string {
+  if (value instanceof Uint8Array) return utf8.decode(value);
+  if (!node.unsigned) return String(value);
+  return String(BigInt.asUintN(node.leaf?.type === physical.int32 ? 32 : 64, value));
+}
+
+/** The field of the JSON where it is a string or a number. */
+function groupIn(json: string | undefined, name: string | undefined): string | undefined {
+  if (json === undefined || name === undefined || json.length > LARGEST_JSON) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
+  const group: unknown = (value as { readonly [name: string]: unknown })[name];
+  return typeof group === "string" || typeof group === "number" ? String(group) : undefined;
+}
