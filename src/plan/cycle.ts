@@ -22,13 +22,27 @@ export interface Cycle {
   find(entry: number, start: number, occurrence: number): number;
 }
 
-function divisor(a: number, b: number): number {
+export function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
 }
 
 /** Throws BAD_OPTION. */
 export function createCycle(entries: readonly MixEntry[]): Cycle {
-  const weights = dividedWeights(entries);
+  checkNames(entries);
+  return weighted(
+    "mix",
+    entries.map(({ weight }) => weight),
+    (entry) => `"${entries[entry]!.name}"`,
+  );
+}
+
+/** The cycle of items that have weights only; `what` and `name` are for messages. Throws BAD_OPTION. */
+export function weighted(
+  what: string,
+  given: readonly number[],
+  name: (item: number) => string,
+): Cycle {
+  const weights = divided(what, given, name);
   const length = weights.reduce((sum, weight) => sum + weight, 0);
   const places = new Uint16Array(length);
   const credit = new Int32Array(weights.length);
@@ -72,9 +86,9 @@ export function createCycle(entries: readonly MixEntry[]): Cycle {
   };
 }
 
-function dividedWeights(entries: readonly MixEntry[]): number[] {
+function checkNames(entries: readonly MixEntry[]): void {
   const names = new Set<string>();
-  for (const { name, weight } of entries) {
+  for (const { name } of entries) {
     if (name === "" || !name.isWellFormed())
       throw new StreamError(
         "BAD_OPTION",
@@ -86,22 +100,71 @@ function dividedWeights(entries: readonly MixEntry[]): number[] {
         `mix: two entries are named "${name}"; give them different names`,
       );
     names.add(name);
+  }
+  if (names.size === 0) throw new StreamError("BAD_OPTION", "mix: there is no entry");
+}
+
+function divided(what: string, given: readonly number[], name: (item: number) => string): number[] {
+  for (const [item, weight] of given.entries()) {
     if (!(Number.isSafeInteger(weight) && weight > 0)) {
       throw new StreamError(
         "BAD_OPTION",
-        `mix: the weight of "${name}" is ${weight}; it must be a positive integer`,
+        `${what}: the weight of ${name(item)} is ${weight}; it must be a positive integer`,
       );
     }
   }
-  if (names.size === 0) throw new StreamError("BAD_OPTION", "mix: there is no entry");
-  const common = entries.reduce((sofar, { weight }) => divisor(sofar, weight), 0);
-  const weights = entries.map(({ weight }) => weight / common);
+  const common = given.reduce(divisor, 0);
+  const weights = given.map((weight) => weight / common);
   const sum = weights.reduce((total, weight) => total + weight, 0);
   if (sum > longestCycle) {
     throw new StreamError(
       "BAD_OPTION",
-      `mix: the weights add up to ${sum} after division by ${common}; at most ${longestCycle}: round them to smaller numbers`,
+      `${what}: the weights add up to ${sum} after division by ${common}; at most ${longestCycle}: round them to smaller numbers`,
     );
   }
   return weights;
+}
+
+/** How often items come where only every so many-th place of a circle is looked at. */
+export interface Strides {
+  /** Among `steps` places: start, start + stride, start + 2 stride, ... around the circle. 0 <= start < length, any number of steps below 2^53. */
+  count(item: number, start: number, steps: number): number;
+}
+
+/** `circle` holds items 0 .. items - 1; it is at most as long as a cycle. */
+export function createStrides(
+  circle: { readonly length: number; entry(place: number): number },
+  items: number,
+  stride: number,
+): Strides {
+  const { length } = circle;
+  const ways = divisor(length, stride % length);
+  const turn = length / ways;
+  /** The way that leads through a place, and how far along it the place lies. */
+  const way = new Uint16Array(length);
+  const along = new Uint16Array(length);
+  const before = Array.from({ length: items }, () => new Uint16Array(ways * (turn + 1)));
+  for (let first = 0; first < ways; first++) {
+    for (let at = 0, place = first; at < turn; at++, place = (place + stride) % length) {
+      way[place] = first;
+      along[place] = at;
+      const from = first * (turn + 1) + at;
+      for (const counts of before) counts[from + 1] = counts[from]!;
+      before[circle.entry(place)]![from + 1]! += 1;
+    }
+  }
+  return {
+    count(item, start, steps) {
+      const counts = before[item]!;
+      const from = way[start]! * (turn + 1);
+      const full = Math.floor(steps / turn);
+      const end = along[start]! + (steps - full * turn);
+      const had = counts[from + along[start]!]!;
+      const part =
+        end <= turn
+          ? counts[from + end]! - had
+          : counts[from + turn]! - had + counts[from + end - turn]!;
+      return full * counts[from + turn]! + part;
+    },
+  };
 }

@@ -11,7 +11,9 @@ import {
   type Rows,
   type Watch,
 } from "./rows.ts";
+import { sourcesOf, type SourceSpec } from "./sources.ts";
 import { mostSubstitutes, substituteOffset } from "./substitutes.ts";
+import { createUpcoming, type Upcoming, type Way } from "./upcoming.ts";
 import { createWindows } from "./windows.ts";
 
 /** What decides the stream, apart from the images; every rule is in docs/determinism.md. */
@@ -29,6 +31,8 @@ export interface PlanSpec {
   readonly window: number;
   /** Whether every entry has its own order, or all the same. */
   readonly order: "independent" | "shared";
+  /** Several sources in one stream, each with its own deal, epochs and positions; one that holds all shards where left out. */
+  readonly sources?: readonly SourceSpec[] | undefined;
   /** Makes the stream finite: every entry goes that often through all rows. */
   readonly passes?: number | undefined;
   /** Later mixes, steps increasing. Only ever appended to. */
@@ -44,7 +48,9 @@ export interface SlotPlan {
   readonly partition: number;
   /** Ordinal in the plan's `entries`. */
   readonly entry: number;
-  /** How many slots of this entry the partition has had before. */
+  /** Ordinal in the spec's `sources`, 0 where there is one. */
+  readonly source: number;
+  /** How many slots of this entry and source the partition has had before. */
   readonly position: number;
 }
 
@@ -81,10 +87,12 @@ export interface Plan {
   at(located: Located, offset: number): RowAt;
   /** The row to try after `attempt` rows were unusable; attempt 0 is the row itself. Undefined when enough were tried; with passes there are no substitutes. */
   substitute(located: Located, attempt: number): RowAt | undefined;
-  /** Rows of a partition. */
-  rows(partition: number): number | NeedsIndex;
-  /** Shards of the partition in the order in which the epoch reads them, for reading ahead. */
-  order(partition: number, epoch: number): Uint32Array;
+  /** Rows of a source (the first where left out) in a partition. */
+  rows(partition: number, source?: number): number | NeedsIndex;
+  /** Shards of a source (the first where left out) in the order in which an epoch of the partition reads them. */
+  order(partition: number, epoch: number, source?: number): Uint32Array;
+  /** Which shards the partition needs in the step and after it, for reading ahead and for a cache. Cheap enough for every batch. Throws STEP_OUT_OF_RANGE. */
+  upcoming(step: number, partition: number): Upcoming;
   /** The same stream under a longer log; keeps what was computed. */
   withLog(log: readonly MixChange[]): Plan;
 }
@@ -97,24 +105,33 @@ export function needsIndex(answer: object): answer is NeedsIndex {
 export function createPlan(spec: PlanSpec, counts: Counts, watch: Watch = {}): Plan {
   checkSpec(spec, counts);
   const { seed, batch, partitions } = spec;
-  const deal = createDeal(seed, counts.shards, partitions, spec.deal);
   const windows = createWindows(spec.window, partitions);
-  const rows = createRows(
-    { seed, partitions, deal: spec.deal, shared: spec.order === "shared" },
-    counts,
-    deal,
-    windows,
-    watch,
+  const sources = sourcesOf(spec, counts.shards);
+  const rows = sources.map((source) =>
+    createRows(
+      { seed, partitions, source, shared: spec.order === "shared" },
+      counts,
+      createDeal(seed, source, partitions),
+      windows,
+      watch,
+    ),
   );
   const cells = cellsOf(batch / partitions, spec.order, createCycle(spec.entries).length);
-  return assemble(spec, rows, cells);
+  const weights = sources.map(({ weight }) => weight);
+  return assemble(spec, weights, rows, cells);
 }
 
-function assemble(spec: PlanSpec, rows: Rows, cellsPerPartition: number): Plan {
+function assemble(
+  spec: PlanSpec,
+  weights: readonly number[],
+  rows: readonly Rows[],
+  cellsPerPartition: number,
+): Plan {
   const { batch, partitions, passes } = spec;
   const perPartition = batch / partitions;
   const cells = cellsPerPartition * partitions;
-  const mix = createMix(spec.entries, spec.log ?? [], batch, partitions);
+  const shared = spec.order === "shared";
+  const mix = createMix(spec.entries, spec.log ?? [], { batch, partitions, weights, shared });
 
   function slot(step: number, slot: number): SlotPlan {
     checkNumbers(step, slot, batch);
@@ -128,8 +145,8 @@ function assemble(spec: PlanSpec, rows: Rows, cellsPerPartition: number): Plan {
     };
   }
 
-  function total(partition: number): number {
-    const known = rows.total(partition);
+  function total(partition: number, source: number): number {
+    const known = rows[source]!.total(partition);
     if (typeof known === "number") return known;
     throw new StreamError(
       "NEEDS_INDEX",
@@ -137,8 +154,23 @@ function assemble(spec: PlanSpec, rows: Rows, cellsPerPartition: number): Plan {
     );
   }
 
-  function exists({ partition, position }: SlotPlan): boolean {
-    return passes === undefined || position < passes * total(partition);
+  function exists({ partition, source, position }: SlotPlan): boolean {
+    return passes === undefined || position < passes * total(partition, source);
+  }
+
+  /** The way of an entry through a source, undefined where it has none any more. */
+  function way(step: number, partition: number, entry: number, source: number): Way | undefined {
+    const stands = mix.stands(step, entry);
+    if (stands === "never") return undefined;
+    const own = rows[source]!;
+    const first = mix.before(step, partition, entry, source);
+    const last = Math.max(first, mix.before(step + 1, partition, entry, source) - 1);
+    const known = own.total(partition);
+    const end = passes === undefined || typeof known !== "number" ? Infinity : passes * known;
+    if (first >= end) return undefined;
+    const stretch = own.stretch(partition, first, Math.min(last, end - 1));
+    const waits = stands === "later" ? { to: stretch.from - 1 } : {};
+    return { rows: own, stretch: { ...stretch, ...waits }, epochs: passes ?? Infinity };
   }
 
   const plan: Plan = {
@@ -174,11 +206,12 @@ function assemble(spec: PlanSpec, rows: Rows, cellsPerPartition: number): Plan {
       if (passes === undefined) return undefined;
       let steps = 0;
       for (let partition = 0; partition < partitions; partition++) {
-        for (let entry = 0; entry < mix.names.length; entry++) {
-          steps = Math.max(
-            steps,
-            (mix.lastStep(partition, entry, passes * total(partition)) ?? -1) + 1,
-          );
+        for (let source = 0; source < rows.length; source++) {
+          const positions = passes * total(partition, source);
+          for (let entry = 0; entry < mix.names.length; entry++) {
+            const last = mix.lastStep(partition, entry, positions, source);
+            steps = Math.max(steps, (last ?? -1) + 1);
+          }
         }
       }
       if (!Number.isSafeInteger(steps * batch))
@@ -188,16 +221,29 @@ function assemble(spec: PlanSpec, rows: Rows, cellsPerPartition: number): Plan {
         );
       return steps;
     },
-    locate: ({ partition, entry, position }) =>
-      rows.locate(partition, entry, mix.names[entry]!, position),
-    at: (located, offset) => rows.at(located, mix.names[located.entry]!, offset),
+    locate: ({ partition, entry, source, position }) =>
+      rows[source]!.locate(partition, entry, mix.names[entry]!, position),
+    at: (located, offset) => rows[located.source]!.at(located, mix.names[located.entry]!, offset),
     substitute(located, attempt) {
       const offset = substituteOffset(located, attempt, passes === undefined ? mostSubstitutes : 0);
       return offset === undefined ? undefined : plan.at(located, offset);
     },
-    rows: (partition) => rows.total(partition),
-    order: (partition, epoch) => rows.order(partition, epoch),
-    withLog: (log) => assemble({ ...spec, log }, rows, cellsPerPartition),
+    rows: (partition, source = 0) => rows[source]!.total(partition),
+    order: (partition, epoch, source = 0) => rows[source]!.order(partition, epoch),
+    upcoming(step, partition) {
+      checkNumbers(step, 0, batch);
+      const ways = new Map<string, Way>();
+      for (let source = 0; source < rows.length; source++) {
+        for (let entry = 0; entry < mix.names.length; entry++) {
+          const one = way(step, partition, entry, source);
+          if (!one) continue;
+          const { epoch, from, to } = one.stretch;
+          ways.set([source, epoch, from, to].join("/"), one);
+        }
+      }
+      return createUpcoming(partition, [...ways.values()]);
+    },
+    withLog: (log) => assemble({ ...spec, log }, weights, rows, cellsPerPartition),
   };
   return plan;
 }
@@ -234,11 +280,6 @@ function checkSpec(spec: PlanSpec, counts: Counts): void {
     );
   integer("window", spec.window, 1, 2 ** 20);
   if (spec.passes !== undefined) integer("passes", spec.passes, 1, 2 ** 32);
-  if (spec.deal !== "rows" && spec.deal !== "shards")
-    throw new StreamError(
-      "BAD_OPTION",
-      `deal is ${JSON.stringify(spec.deal)}; it must be "rows" or "shards"`,
-    );
   if (spec.order !== "independent" && spec.order !== "shared") {
     throw new StreamError(
       "BAD_OPTION",

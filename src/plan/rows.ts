@@ -2,6 +2,7 @@ import { StreamError } from "../errors.ts";
 import { derive, permutation } from "../random/random.ts";
 import type { Counts, Deal } from "./deal.ts";
 import { createRecent } from "./recent.ts";
+import type { SourceShape } from "./sources.ts";
 import type { Windows } from "./windows.ts";
 
 /** A row, and the shuffled window it was found in. */
@@ -9,6 +10,8 @@ export interface Located {
   readonly partition: number;
   /** Ordinal in the plan's entries. */
   readonly entry: number;
+  /** Ordinal in the plan's sources; epoch and window are those of the source. */
+  readonly source: number;
   readonly epoch: number;
   /** Number of the window in its epoch. */
   readonly window: number;
@@ -18,6 +21,7 @@ export interface Located {
   readonly rows: number;
   /** Place in the shuffled window, 0 .. rows - 1. */
   readonly offset: number;
+  /** Ordinal in the catalog. */
   readonly shard: number;
   readonly row: number;
 }
@@ -26,8 +30,10 @@ export interface Located {
 export interface NeedsIndex {
   /** Ordinals of shards that certainly have to be counted before the answer is known, in the order in which the epoch reads them. */
   readonly needs: readonly number[];
-  /** How many rows of the partition are missing up to the end of the window; a hint of how many more shards, after `needs`, to count ahead. */
+  /** How many rows of the partition are missing up to the end of the window; a hint of how many more shards, after `needs`, to count ahead. 0 where all are needed. */
   readonly missing: number;
+  /** How many rows of shard `needs[0]` must have been counted before an answer is possible, unless it ends before: then ask again, too. Infinity where only its end helps. */
+  readonly rows: number;
 }
 
 export interface RowAt {
@@ -44,6 +50,17 @@ export interface Watch {
   window?(): void;
 }
 
+/** Where positions that follow one another read: places in the order of their epochs' shards. */
+export interface Stretch {
+  /** Of the first position; while it can't be known, 0. */
+  readonly epoch: number;
+  /** Place, in the order of that epoch, of the first shard of the first position's window. */
+  readonly from: number;
+  /** Place of the last shard of the last position's window; in a later epoch it goes on after the shards of the epochs before. */
+  readonly to: number;
+}
+
+/** The rows of one source. */
 export interface Rows {
   /** Rows of a partition, or what must be counted first. */
   total(partition: number): number | NeedsIndex;
@@ -52,6 +69,14 @@ export interface Rows {
   at(located: Located, name: string, offset: number): RowAt;
   /** Shards of the partition in the order in which the epoch reads them. */
   order(partition: number, epoch: number): Uint32Array;
+  /** Number of shards in such an order, the same for every partition and epoch. */
+  readonly length: number;
+  /** The shard at a place of the order; undefined where the partition is known to hold no row of it. */
+  shard(partition: number, epoch: number, place: number): number | undefined;
+  /** Where the shard stands in the order; undefined where the partition holds none of it, or is known to hold no row. */
+  place(partition: number, epoch: number, shard: number): number | undefined;
+  /** Shards that the windows of the positions span; those that can't be planned yet are taken to wait for the first shard that must be counted. */
+  stretch(partition: number, first: number, last: number): Stretch;
 }
 
 /** One partition's way through one epoch; as far as counts are known, the rows before each shard. */
@@ -68,7 +93,7 @@ const keptOffsets = 8_000_000;
 export interface RowsOptions {
   readonly seed: number;
   readonly partitions: number;
-  readonly deal: "rows" | "shards";
+  readonly source: SourceShape;
   readonly shared: boolean;
 }
 
@@ -80,21 +105,38 @@ export function createRows(
   watch: Watch,
 ): Rows {
   const { seed, partitions, shared } = options;
+  const { source, own: key, deal: dealt } = options.source;
   const orders = createRecent<Uint32Array>(keptOrders, (order) => order.length);
   const walks = createRecent<Walk>(keptOrders, (walk) => walk.starts.length);
+  const inverses = createRecent<Uint32Array>(keptOrders, (places) => places.length);
   const shuffles = createRecent<Uint32Array>(keptOffsets, (table) => table.length);
   const totals = Array.from({ length: partitions }, () => ({ place: 0, rows: 0 }));
 
   function ranks(partition: number, epoch: number): Uint32Array {
-    const key = options.deal === "rows" ? `${epoch}` : `${epoch}/${partition}`;
-    return orders.get(key, () => {
+    return orders.get(wayOf(partition, epoch), () => {
       watch.order?.();
       const random =
-        options.deal === "rows"
-          ? derive(seed, "shards", epoch)
-          : derive(seed, "shards", epoch, partition);
+        dealt === "rows"
+          ? derive(seed, "shards", ...key, epoch)
+          : derive(seed, "shards", ...key, epoch, partition);
       return permutation(random, deal.length).map((place) => deal.rank(partition, place));
     });
+  }
+
+  /** Place in the partition's list -> place in the epoch's order. */
+  function inverse(partition: number, epoch: number): Uint32Array {
+    return inverses.get(wayOf(partition, epoch), () => {
+      const order = ranks(partition, epoch);
+      const places = new Uint32Array(order.length);
+      for (const [at, rank] of order.entries())
+        places[deal.place(partition, deal.shard(rank))!] = at;
+      return places;
+    });
+  }
+
+  /** In deal "rows" all partitions go one way. */
+  function wayOf(partition: number, epoch: number): string {
+    return dealt === "rows" ? `${epoch}` : `${epoch}/${partition}`;
   }
 
   function countOf(partition: number, rank: number): number | undefined {
@@ -103,6 +145,17 @@ export function createRows(
     if (!(Number.isSafeInteger(rows) && rows >= 0))
       throw new StreamError("INTERNAL", `shard ${deal.shard(rank)} is said to hold ${rows} rows`);
     return deal.count(partition, rank, rows);
+  }
+
+  /** Rows of the partition that are counted from the epoch's beginning on without a gap, be it to the middle of a shard. Never kept: it grows. */
+  function reached(walk: Walk, partition: number): number {
+    const rows = walk.starts[walk.known]!;
+    if (walk.known === deal.length || !counts.sofar) return rows;
+    const rank = walk.ranks[walk.known]!;
+    const some = counts.sofar(deal.shard(rank));
+    if (!(Number.isSafeInteger(some) && some >= 0))
+      throw new StreamError("INTERNAL", `of shard ${deal.shard(rank)} ${some} rows are counted`);
+    return rows + deal.count(partition, rank, some);
   }
 
   /** The walk, its starts filled as far as the counts go. */
@@ -137,18 +190,24 @@ export function createRows(
       .filter((shard) => counts.rows(shard) === undefined);
   }
 
-  function find(walk: Walk, partition: number, x: number, offset: number): RowAt {
+  /** The place of the shard that holds the epoch's row; the last place may be a shard that is still being counted. */
+  function placeOf(walk: Walk, row: number): number {
     let low = 0;
-    let high = walk.known - 1;
+    let high = Math.min(walk.known, deal.length - 1);
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
-      if (walk.starts[middle]! <= x) low = middle;
+      if (walk.starts[middle]! <= row) low = middle;
       else high = middle - 1;
     }
-    const rank = walk.ranks[low]!;
+    return low;
+  }
+
+  function find(walk: Walk, partition: number, x: number, offset: number): RowAt {
+    const at = placeOf(walk, x);
+    const rank = walk.ranks[at]!;
     return {
       shard: deal.shard(rank),
-      row: deal.row(partition, rank, x - walk.starts[low]!),
+      row: deal.row(partition, rank, x - walk.starts[at]!),
       offset,
     };
   }
@@ -161,7 +220,10 @@ export function createRows(
     const own = shared ? [] : [name];
     return shuffles.get([epoch, partition, window, ...own].join("/"), () => {
       watch.window?.();
-      return permutation(derive(seed, "window", epoch, partition, window, ...own), span.rows);
+      return permutation(
+        derive(seed, "window", ...key, epoch, partition, window, ...own),
+        span.rows,
+      );
     });
   }
 
@@ -174,7 +236,8 @@ export function createRows(
     end: number,
   ): Located {
     const { window, start, size } = windows.span(epoch, row);
-    const span = { partition, entry, epoch, window, start, rows: Math.min(size, end - start) };
+    const rows = Math.min(size, end - start);
+    const span = { partition, entry, source, epoch, window, start, rows };
     const offset = row - start;
     return {
       ...span,
@@ -182,11 +245,22 @@ export function createRows(
     };
   }
 
+  /** Places of the shards that the windows of two positions of one epoch span. */
+  function placesOf(partition: number, epoch: number, first: number, last: number, end: number) {
+    const walk = walkOf(partition, epoch);
+    const { start } = windows.span(epoch, first);
+    const span = windows.span(epoch, last);
+    return {
+      from: placeOf(walk, start),
+      to: placeOf(walk, Math.min(span.start + span.size, end) - 1),
+    };
+  }
+
   return {
     total(partition) {
       const rows = total(partition);
       if (rows !== undefined) return rows;
-      return { needs: uncounted(partition, 0), missing: 0 };
+      return { needs: uncounted(partition, 0), missing: 0, rows: Infinity };
     },
     locate(partition, entry, name, position) {
       const rows = total(partition);
@@ -194,14 +268,21 @@ export function createRows(
         // While any shard is uncounted only epoch 0 can be planned, from its beginning as far as the counts reach without a gap.
         const span = windows.span(0, position);
         const walk = walkOf(partition, 0);
-        const missing = span.start + span.size - walk.starts[walk.known]!;
-        if (missing > 0) return { needs: [deal.shard(walk.ranks[walk.known]!)], missing };
-        return place(partition, entry, name, 0, position, Infinity);
+        const end = span.start + span.size;
+        const missing = end - reached(walk, partition);
+        if (missing <= 0) return place(partition, entry, name, 0, position, Infinity);
+        const rank = walk.ranks[walk.known]!;
+        const more = end - walk.starts[walk.known]!;
+        return {
+          needs: [deal.shard(rank)],
+          missing,
+          rows: deal.row(partition, rank, more - 1) + 1,
+        };
       }
       if (rows < fewestRows)
         throw new StreamError(
           "TOO_FEW_ROWS",
-          `partition ${partition} holds ${rows} rows; at least ${fewestRows} are needed: use fewer partitions`,
+          `${key.length > 0 ? `source ${source}: ` : ""}partition ${partition} holds ${rows} rows; at least ${fewestRows} are needed: use fewer partitions`,
         );
       const epoch = Math.floor(position / rows);
       return place(partition, entry, name, epoch, position - epoch * rows, rows);
@@ -216,6 +297,28 @@ export function createRows(
       );
     },
     order: (partition, epoch) => ranks(partition, epoch).map((rank) => deal.shard(rank)),
+    length: deal.length,
+    shard: (partition, epoch, place) => {
+      const rank = ranks(partition, epoch)[place]!;
+      return countOf(partition, rank) === 0 ? undefined : deal.shard(rank);
+    },
+    place(partition, epoch, shard) {
+      const listed = deal.place(partition, shard);
+      if (listed === undefined || countOf(partition, deal.rank(partition, listed)) === 0)
+        return undefined;
+      return inverse(partition, epoch)[listed];
+    },
+    stretch(partition, first, last) {
+      const rows = total(partition);
+      // A partition without rows is never read; it fails when it is asked for one.
+      if (rows === undefined || rows === 0)
+        return { epoch: 0, ...placesOf(partition, 0, first, last, Infinity) };
+      const epoch = Math.floor(first / rows);
+      const ends = Math.floor(last / rows);
+      const from = placesOf(partition, epoch, first - epoch * rows, first - epoch * rows, rows);
+      const to = placesOf(partition, ends, last - ends * rows, last - ends * rows, rows);
+      return { epoch, from: from.from, to: (ends - epoch) * deal.length + to.to };
+    },
   };
 }
 

@@ -190,7 +190,7 @@ describe("mix", () => {
   test("W / gcd(W, b) consecutive batches are balanced exactly, whatever the weights", () => {
     fc.assert(
       fc.property(mixes, sizes, fc.nat(10 ** 6), (entries, { partitions, perPartition }, first) => {
-        const mix = createMix(entries, [], partitions * perPartition, partitions);
+        const mix = createMix(entries, [], { batch: partitions * perPartition, partitions });
         const cycle = createCycle(entries);
         const steps = cycle.length / divisor(cycle.length, perPartition);
         const held: number[] = [];
@@ -211,7 +211,7 @@ describe("mix", () => {
   test("positions under a log of mixes are what counting from the first step gives", () => {
     fc.assert(
       fc.property(mixes, logs, sizes, (entries, log, { partitions, perPartition }) => {
-        const mix = createMix(entries, log, partitions * perPartition, partitions);
+        const mix = createMix(entries, log, { batch: partitions * perPartition, partitions });
         const segments = [{ step: 0, entries }, ...log];
         for (let partition = 0; partition < partitions; partition++) {
           const had = new Map<string, number>();

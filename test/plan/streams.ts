@@ -68,12 +68,17 @@ export function located(answer: Located | NeedsIndex): Located {
 }
 
 /** A slot that has this position, as far as locating it goes. */
-export function slotAt(partition: number, entry: number, position: number): SlotPlan {
-  return { step: 0, slot: 0, index: 0, partition, entry, position };
+export function slotAt(
+  partition: number,
+  entry: number,
+  position: number,
+  source: number = 0,
+): SlotPlan {
+  return { step: 0, slot: 0, index: 0, partition, entry, source, position };
 }
 
-export function totalOf(plan: Plan, partition: number): number {
-  const rows = plan.rows(partition);
+export function totalOf(plan: Plan, partition: number, source: number = 0): number {
+  const rows = plan.rows(partition, source);
   if (typeof rows !== "number") throw new Error("not counted");
   return rows;
 }
