@@ -12,9 +12,8 @@ import {
   type Choice,
   type HubKind,
 } from "./hub-choice.ts";
-import { hubEndpoint, isHubOffline, type Env } from "./hub-env.ts";
+import { hubEndpoint, hubToken, isHubOffline, type Env } from "./hub-env.ts";
 import type { HubEntry, HubRepo } from "./hub-repo.ts";
-import { hubToken } from "./hub-token.ts";
 
 export interface HubFile {
   /** Path in the repo. */
