@@ -308,7 +308,6 @@ function parseChunk(thrift: Thrift, kind: number, node: Node): Chunk {
     throw new Error(`column ${path.join(".")} where ${name} should be`);
   // some writers say 0 where there is no dictionary
   const from = dictionary > 0 && dictionary < data ? dictionary : data;
-  if (from < 4 || length < 0) throw new Error(`column ${name} lies at byte ${from}`);
   return { from, to: from + length, codec };
 }
 
@@ -318,7 +317,7 @@ function checkGroups(groups: readonly Group[], rows: number, end: number): void 
   for (const [number, group] of groups.entries()) {
     sum += group.rows;
     for (const { from, to } of group.chunks.toSorted((a, b) => a.from - b.from)) {
-      if (from < after || to > end)
+      if (from < after || to < from || to > end)
         throw new Error(
           `row group ${number} has bytes ${from} to ${to}, which lie before those of another column or beyond the footer`,
         );
