@@ -1,0 +1,364 @@
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
+import { StreamError } from "../errors.ts";
+import type { Room } from "../shards/bytes.ts";
+import type { Row } from "../shards/feed.ts";
+import { createNotebook } from "../shards/notes.ts";
+import { createPace } from "../shards/pace.ts";
+import { createPool } from "./chunks.ts";
+import { openWhole, type Rows } from "./file.ts";
+import { followPart, type Followed } from "./growing.ts";
+import { createLocks } from "./lock.ts";
+import { createPart, isFull, type Part } from "./part.ts";
+import { codeOf, createPresence, type Presence } from "./presence.ts";
+import { createMemoryRows, type MemoryRows } from "./rows.ts";
+import { createShelf, unlessGivenUp, type Entry } from "./shelf.ts";
+import { createSpace, PART, WHOLE, type Growing } from "./space.ts";
+import type { Store } from "./store.ts";
+
+export interface DiskStoreOptions {
+  /** Made if it is not there. Several processes may share it. */
+  readonly folder: string;
+  /** Bytes that the folder may hold, over all processes. */
+  readonly size: number;
+  /** What happens when a shard finds no room: an error (CACHE), or the rest of it is kept in memory while it is open. */
+  readonly whenFull?: "error" | "memory";
+  /** Bytes of memory for that. */
+  readonly memoryLimit?: number;
+  /** Told what a person may want to know. */
+  readonly log?: (message: string) => void;
+}
+
+interface State {
+  /** Name in the folder, without what follows for wholes and parts. */
+  readonly file: string;
+  rows: Rows | undefined;
+  /** Those that were read from before: closed with the last user, since a read may be under way. */
+  readonly old: Rows[];
+  marked: boolean;
+  /** A damaged file is being looked into. */
+  renewing: Promise<void> | undefined;
+}
+
+/** Milliseconds between looks at what another process writes. */
+const SOONEST_LOOK = 10;
+const LATEST_LOOK = 200;
+/** How often the same row, or the same file, is tried anew before that is an error. */
+const TRIES = 3;
+
+/**
+ * Keeps rows in files of one folder that processes share. One of them fetches a shard; the others read what it has written so far, and take over when it dies.
+ * A damaged file is fetched once more; SHARD_CORRUPT where the next is damaged too. Rejects CACHE where the folder can't be used.
+ */
+export async function createDiskStore(options: DiskStoreOptions): Promise<Store> {
+  const { folder, size, whenFull = "error", memoryLimit = 0, log = () => undefined } = options;
+  const presence = begin(folder);
+  const locks = createLocks(join(folder, "locks"), presence);
+  const pace = createPace();
+  const pool = createPool(memoryLimit);
+  let needed: ((id: string) => number) | undefined;
+  const ids = new Map<string, string>();
+  const space = createSpace({ folder, size, presence, locks, needOf });
+  const wholePath = (file: string): string => join(folder, file + WHOLE);
+
+  async function needOf(whole: string): Promise<number> {
+    if (!needed) return Number.POSITIVE_INFINITY;
+    let id = ids.get(whole);
+    if (id === undefined) {
+      const file = await openWhole(join(folder, whole), undefined, whole, pace);
+      await file?.close();
+      id = file?.id ?? "";
+      ids.set(whole, id);
+    }
+    return needed(id);
+  }
+
+  const shelf = createShelf<State>({
+    keeps: false,
+    create: (id) => {
+      const file = fileOf(id);
+      ids.set(file + WHOLE, id);
+      return { file, rows: undefined, old: [], marked: false, renewing: undefined };
+    },
+    async fetch(entry) {
+      const { growth, state, signal } = entry;
+      growth.restart();
+      if (!state.marked) presence.mark(state.file + WHOLE);
+      state.marked = true;
+      for (let lost = 0; ;) {
+        signal.throwIfAborted();
+        if (await openThere(entry)) return;
+        const lock = locks.take(state.file);
+        if (lock) {
+          try {
+            // it may have been finished between the look and the lock
+            if ((await openThere(entry)) || (await feed(entry))) return;
+          } finally {
+            lock.release();
+          }
+          if (++lost === TRIES)
+            throw unusable(entry.name, "parts are removed while they are written");
+        } else await follow(entry);
+        growth.restart();
+      }
+    },
+    async read(entry, row, room) {
+      const { growth, state, name } = entry;
+      for (let tries = 0; tries < TRIES; tries++) {
+        await growth.reached(row);
+        const { rows } = state;
+        const found = await rows?.read(row, room);
+        if (found) return found;
+        if (rows !== state.rows) continue;
+        // what another process writes may be there before its bytes are, on a network disk
+        if (entry.busy) await growth.finished();
+        else if (rows) await (state.renewing ??= renew(entry, row, rows));
+      }
+      throw new StreamError("SHARD_CORRUPT", `${name}: row ${row} is damaged in the cache, again`, {
+        context: { shard: name },
+      });
+    },
+    async drop({ state }) {
+      if (state.marked) presence.unmark(state.file + WHOLE);
+      await Promise.all([state.rows, ...state.old].map(async (rows) => rows?.close()));
+    },
+  });
+
+  function use({ state }: Entry<State>, rows: Rows): void {
+    if (state.rows) state.old.push(state.rows);
+    state.rows = rows;
+  }
+
+  async function openThere(entry: Entry<State>): Promise<boolean> {
+    const { growth, id, name, state } = entry;
+    const whole = await openWhole(wholePath(state.file), id, name, pace);
+    if (!whole) return false;
+    use(entry, whole);
+    touch(wholePath(state.file));
+    growth.add(whole.rows);
+    growth.finish(whole.notes);
+    return true;
+  }
+
+  /** For those who look what was not used for long. The time of change stays: whoever has the file open checks it. */
+  function touch(path: string): void {
+    try {
+      const seconds = statSync(path).mtimeMs / 1000;
+      if (Number.isInteger(seconds)) utimesSync(path, presence.now() / 1000, seconds);
+    } catch {
+      // gone, or another user's
+    }
+  }
+
+  /** False where somebody took the part away: a machine that sleeps for minutes is taken for dead. */
+  async function feed(entry: Entry<State>): Promise<boolean> {
+    const { growth, id, name, signal, state } = entry;
+    const given = await unlessGivenUp(entry.feed(), name, signal);
+    if (given.count !== undefined) growth.expect(given.count);
+    const file = state.file + PART + presence.me;
+    const growing: Growing = {
+      shard: name,
+      file,
+      signal,
+      get need() {
+        return entry.users > 0
+          ? Number.NEGATIVE_INFINITY
+          : (needed?.(id) ?? Number.POSITIVE_INFINITY);
+      },
+    };
+    let granted = 0;
+    let part: Part | undefined;
+    let rest: MemoryRows | undefined;
+
+    /** Rows that found no room on the disk. */
+    function overflow(cause: unknown): MemoryRows {
+      const error = cause instanceof StreamError ? cause : unusable(name, codeOf(cause), cause);
+      if (error.code !== "CACHE" || whenFull !== "memory" || entry.users === 0) throw error;
+      log(`${error.message}; the rest of it is kept in memory`);
+      return createMemoryRows(pool);
+    }
+
+    async function append(row: Row): Promise<void> {
+      if (!rest) {
+        try {
+          await part?.append(row);
+          return;
+        } catch (error) {
+          rest = overflow(error);
+        }
+      }
+      if (rest.append(row)) return;
+      const message = `${name}: neither the cache's disk nor memory has room for it: ${pool.used} of ${pool.limit} bytes of memory are taken`;
+      throw new StreamError("CACHE", message, {
+        context: { shard: name, limit: pool.limit, used: pool.used },
+      });
+    }
+
+    try {
+      try {
+        part = await createPart({
+          path: join(folder, file),
+          id,
+          count: given.count,
+          pace,
+          async reserve(bytes) {
+            if (bytes > granted) granted = await space.reserve(growing, bytes);
+          },
+          free: (bytes, cause) => space.free(growing, bytes, cause),
+        });
+      } catch (error) {
+        rest = overflow(error);
+      }
+      const written = part;
+      use(entry, {
+        async read(row, room?: Room) {
+          const onDisk = written?.rows ?? 0;
+          return row < onDisk ? written?.read(row, room) : rest?.read(row - onDisk, room);
+        },
+        async close() {
+          rest?.free();
+          await written?.close();
+        },
+      });
+      entry.started();
+      const notes = createNotebook();
+      for await (const row of given.rows(notes, signal)) {
+        signal.throwIfAborted();
+        await append(row);
+        growth.add(1);
+      }
+      signal.throwIfAborted();
+      growth.expect(growth.stored);
+      if (part && !rest) {
+        try {
+          await part.finish(notes, wholePath(state.file));
+        } catch (error) {
+          if (codeOf(error) === "ENOENT") return false;
+          rest = overflow(error);
+        }
+      }
+      growth.finish(notes);
+      return true;
+    } finally {
+      await part?.remove();
+      presence.reserve(file, 0);
+    }
+  }
+
+  /** Reads what another process writes, until that is done or gone. */
+  async function follow(entry: Entry<State>): Promise<void> {
+    const { growth, id, signal, state } = entry;
+    const owner = locks.holder(state.file);
+    let part: Followed | undefined;
+    for (let wait = SOONEST_LOOK; ;) {
+      await new Promise((resolve) => void setTimeout(resolve, wait));
+      signal.throwIfAborted();
+      if (owner === undefined) return;
+      if (!part) {
+        part = await followPart(join(folder, state.file + PART + owner), id, pace);
+        if (part) {
+          if (part.count !== undefined) growth.expect(part.count);
+          use(entry, part);
+          entry.started();
+        }
+      }
+      const more = part ? await part.look() : 0;
+      if (more === undefined || locks.holder(state.file) !== owner) return;
+      growth.add(more);
+      wait = more > 0 ? SOONEST_LOOK : Math.min(wait * 2, LATEST_LOOK);
+    }
+  }
+
+  /** Another process may have fetched it already; else the file goes, and comes again. */
+  async function renew(entry: Entry<State>, row: number, rows: Rows): Promise<void> {
+    const { id, name, state } = entry;
+    try {
+      if (rows !== state.rows || entry.busy) return;
+      const path = wholePath(state.file);
+      const whole = await openWhole(path, id, name, pace);
+      if (whole && (await whole.read(row))) {
+        use(entry, whole);
+        return;
+      }
+      await whole?.close();
+      log(`${name}: row ${row} is damaged in the cache; the shard is fetched once more`);
+      await rm(path, { force: true });
+      shelf.fetch(entry);
+    } finally {
+      state.renewing = undefined;
+    }
+  }
+
+  /** What dead processes left. */
+  function sweep(): void {
+    locks.sweep();
+    for (const name of readdirSync(folder)) {
+      const part = name.indexOf(PART);
+      if (part >= 0 && !presence.alive(name.slice(part + PART.length)))
+        rmSync(join(folder, name), { force: true });
+    }
+    presence.sweep();
+  }
+
+  async function closeAll(): Promise<void> {
+    await shelf.close();
+    sweep();
+    presence.close();
+  }
+
+  sweep();
+  await space.trim();
+  let closing: Promise<void> | undefined;
+  return {
+    open: (id, name, feed, signal) => shelf.open(id, name, feed, signal),
+    async rows(id) {
+      shelf.check();
+      const whole = await openWhole(wholePath(fileOf(id)), id, id, pace);
+      await whole?.close();
+      return whole?.rows;
+    },
+    needs(order) {
+      needed = order;
+    },
+    close: () => (closing ??= closeAll()),
+  };
+}
+
+/** A hash, and the end of the identity for people. */
+function fileOf(id: string): string {
+  const hash = createHash("sha256").update(id).digest("hex").slice(0, 32);
+  return `${hash}-${id.slice(-40).replaceAll(/[^A-Za-z0-9]+/g, "_")}`;
+}
+
+function unusable(shard: string, reason: string | undefined, cause?: unknown): StreamError {
+  const message = `${shard}: the cache can't be used: ${reason ?? "unknown reason"}`;
+  return new StreamError("CACHE", message, { cause, context: { shard } });
+}
+
+/** On a full disk a file goes first: the cache itself may have filled it. */
+function begin(folder: string): Presence {
+  for (;;) {
+    try {
+      mkdirSync(folder, { recursive: true });
+      return createPresence(join(folder, "users"));
+    } catch (error) {
+      const oldest = isFull(error) ? oldestIn(folder) : undefined;
+      if (oldest === undefined) {
+        const cause = new Error(`${folder}: ${codeOf(error)}`, { cause: error });
+        throw new StreamError("CACHE", `the cache's folder can't be used: ${codeOf(error)}`, {
+          cause,
+        });
+      }
+      rmSync(oldest);
+    }
+  }
+}
+
+function oldestIn(folder: string): string | undefined {
+  const wholes = readdirSync(folder).filter((name) => name.endsWith(WHOLE));
+  const used = wholes.map((name) => statSync(join(folder, name)).atimeMs);
+  const oldest = wholes[used.indexOf(Math.min(...used))];
+  return oldest === undefined ? undefined : join(folder, oldest);
+}

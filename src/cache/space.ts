@@ -1,0 +1,180 @@
+import { readdir, rm, stat, statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { StreamError } from "../errors.ts";
+import type { Locks } from "./lock.ts";
+import { codeOf, type Presence } from "./presence.ts";
+
+/** How many bytes the folder holds, over all processes, and what goes when there is no more room. */
+export interface Space {
+  /**
+   * Room for a part to grow to `least` bytes, and a little more where that is to be had: the bytes that it may grow to. Removes whole files that nobody has
+   * open and that are needed later than `need`. Rejects CACHE where that is not enough.
+   */
+  reserve(part: Growing, least: number): Promise<number>;
+  /** Removes files worth `bytes` or more, for a disk that is full before the cache is. Rejects CACHE where none may go. */
+  free(part: Growing, bytes: number, cause: unknown): Promise<void>;
+  /** Down to the size, as far as files are not in use. */
+  trim(): Promise<void>;
+}
+
+export interface Growing {
+  /** For messages. */
+  readonly shard: string;
+  /** Name of the part in the folder. */
+  readonly file: string;
+  /** When it is needed itself; -Infinity: somebody waits for it. */
+  readonly need: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface SpaceOptions {
+  readonly folder: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly presence: Presence;
+  readonly locks: Locks;
+  /** When a whole file is needed; Infinity where that is not known. */
+  readonly needOf: (file: string) => Promise<number>;
+}
+
+/** Room is taken in steps, since the folder is listed for each. Bytes; of the size. */
+const LARGEST_STEP = 1 << 26;
+const STEPS = 256;
+/** Milliseconds between looks at a lock that is held for a few. */
+const SOON = 3;
+
+export const WHOLE = ".rows";
+export const PART = ".part-";
+
+interface Found {
+  readonly file: string;
+  readonly bytes: number;
+  /** Milliseconds: last use. */
+  readonly used: number;
+}
+
+export function createSpace(options: SpaceOptions): Space {
+  const { folder, size, presence, locks, needOf } = options;
+  const step = Math.min(LARGEST_STEP, Math.floor(size / STEPS));
+  let turn: Promise<unknown> = Promise.resolve();
+
+  /** One at a time in all processes. */
+  function alone<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    const mine = turn.then(async () => {
+      for (;;) {
+        signal?.throwIfAborted();
+        const lock = locks.take("room");
+        if (lock) {
+          try {
+            return await work();
+          } finally {
+            lock.release();
+          }
+        }
+        await new Promise((resolve) => void setTimeout(resolve, SOON));
+      }
+    });
+    turn = mine.catch(() => undefined);
+    return mine;
+  }
+
+  interface Use {
+    /** Whole files that nobody has open. */
+    readonly idle: Found[];
+    /** Bytes of those that are open. */
+    readonly open: number;
+    /** Bytes of parts, as far as they may grow; without `file`. */
+    readonly parts: number;
+    readonly total: number;
+  }
+
+  async function look(file?: string): Promise<Use> {
+    const users = [presence.own, ...presence.others()];
+    const inUse = new Set(users.flatMap(({ files }) => [...files.keys()]));
+    const reserved = new Map(users.flatMap(({ files }) => [...files]));
+    const idle: Found[] = [];
+    let [open, parts] = [0, 0];
+    for (const name of await readdir(folder)) {
+      const part = name.indexOf(PART);
+      if (part < 0 && !name.endsWith(WHOLE)) continue;
+      if (name === file) continue;
+      const path = join(folder, name);
+      if (part >= 0 && !presence.alive(name.slice(part + PART.length))) {
+        await rm(path, { force: true });
+        continue;
+      }
+      const found = await stat(path).catch(() => undefined);
+      if (!found) continue;
+      if (part >= 0) {
+        parts += Math.max(found.size, reserved.get(name) ?? 0);
+        reserved.delete(name);
+      } else if (inUse.has(name)) open += found.size;
+      else idle.push({ file: name, bytes: found.size, used: found.atimeMs });
+    }
+    // room is taken before the file is there
+    for (const [name, bytes] of reserved) if (name !== file) parts += bytes;
+    const all = idle.reduce((sum, { bytes }) => sum + bytes, open + parts);
+    return { idle, open, parts, total: all };
+  }
+
+  /** Removes what is needed last until `bytes` are free. How many there are. */
+  async function evict(idle: readonly Found[], bytes: number, need: number): Promise<number> {
+    const order: (Found & { need: number })[] = [];
+    for (const found of idle) {
+      const later = await needOf(found.file);
+      if (later > need) order.push({ ...found, need: later });
+    }
+    order.sort((one, other) =>
+      one.need === other.need ? one.used - other.used : other.need - one.need,
+    );
+    let freed = 0;
+    for (const { file, bytes: worth } of order) {
+      if (freed >= bytes) break;
+      try {
+        await rm(join(folder, file));
+        freed += worth;
+      } catch (error) {
+        // Windows keeps what a program that we do not know of has open
+        if (codeOf(error) === "ENOENT") freed += worth;
+      }
+    }
+    return freed;
+  }
+
+  return {
+    reserve: ({ shard, file, need, signal }, least) =>
+      alone(async () => {
+        const { idle, open, parts, total } = await look(file);
+        const wanted = least + step;
+        const missing = total + wanted - size;
+        const freed = missing > 0 ? await evict(idle, missing, need) : 0;
+        const granted = Math.min(wanted, size - total + freed);
+        if (granted < least) {
+          const message = `${shard}: no room in the cache: it may hold ${size} bytes; ${open} of them are open, ${parts} are being written, ${total - open - parts - freed} are needed sooner, and this shard needs ${least} or more`;
+          throw new StreamError("CACHE", message, {
+            context: { shard, size, open, parts, needed: least },
+          });
+        }
+        presence.reserve(file, granted);
+        return granted;
+      }, signal),
+    free: ({ shard, file, need, signal }, bytes, cause) =>
+      alone(async () => {
+        const { idle, open, parts, total } = await look(file);
+        if ((await evict(idle, Math.max(bytes, step), need)) > 0) return;
+        const disk = await statfs(folder).catch(() => undefined);
+        const left = disk ? disk.bavail * disk.bsize : 0;
+        const message = `${shard}: the cache's disk is full (${codeOf(cause)}): ${left} bytes are left, ${bytes} needed; the cache holds ${total} of the ${size} bytes that it may, ${open} of them are open, ${parts} are being written elsewhere`;
+        throw new StreamError("CACHE", message, {
+          // the folder is for the log, not for clients
+          cause: new Error(`${folder}: ${codeOf(cause)}`, { cause }),
+          context: { shard, size, open, parts, needed: bytes, left },
+        });
+      }, signal),
+    trim: () =>
+      alone(async () => {
+        const { idle, total } = await look();
+        if (total > size) await evict(idle, total - size, Number.NEGATIVE_INFINITY);
+      }, undefined),
+  };
+}
