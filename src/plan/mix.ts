@@ -223,16 +223,14 @@ export function createMix(
     if (!pairing)
       return Math.floor(cycle.find(local, phase(segment, partition), occurrence) / perPartition);
     const each = pairing.before(pairing.period, partition, local, source);
-    const periods = Math.floor(occurrence / each);
-    const rest = occurrence - periods * each;
-    let low = 0;
-    let high = pairing.period - 1;
+    let low = Math.floor(occurrence / each) * pairing.period;
+    let high = low + pairing.period - 1;
     while (low < high) {
       const middle = Math.floor((low + high) / 2);
-      if (pairing.before(middle + 1, partition, local, source) > rest) high = middle;
+      if (pairing.before(middle + 1, partition, local, source) > occurrence) high = middle;
       else low = middle + 1;
     }
-    return periods * pairing.period + low;
+    return low;
   }
 }
 

@@ -6,7 +6,7 @@ export interface Pairing {
   source(step: number, partition: number, place: number): number;
   /** How many slots the partition had for the entry and the source before the step; closed form, the same cost for every step. */
   before(step: number, partition: number, entry: number, source: number): number;
-  /** From the mix's first step on, every so many steps hold each pair of entry and source in exact proportion, in every partition. May exceed 2^53 / batch. */
+  /** From the mix's first step on, every so many steps hold each pair of entry and source in exact proportion, in every partition; 1,000,000 at most. */
   readonly period: number;
 }
 

@@ -51,10 +51,11 @@ export function createUpcoming(partition: number, ways: readonly Way[]): Upcomin
     now: [...now],
     next(count) {
       const found = new Set<number>();
-      const furthest = ways.reduce((most, { rows }) => Math.max(most, rows.length), 0);
+      // The last of the next epoch is the furthest that a shard can be.
+      const furthest = ways.reduce((most, { rows }) => Math.max(most, 2 * rows.length), 0);
       for (let ahead = 1; ahead <= furthest && found.size < count; ahead++) {
         for (const way of ways) {
-          if (ahead > way.rows.length || found.size >= count) continue;
+          if (ahead > 2 * way.rows.length || found.size >= count) continue;
           const shard = shardAt(way, way.stretch.to + ahead);
           if (shard !== undefined && !now.has(shard)) found.add(shard);
         }

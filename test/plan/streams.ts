@@ -58,6 +58,35 @@ export const streams: fc.Arbitrary<Stream> = fc
     ],
   }));
 
+/** Streams cut into two or three sources, each with enough rows; every source has its own deal. */
+export const several: fc.Arbitrary<Stream> = fc
+  .tuple(
+    streams,
+    fc.array(
+      fc.tuple(
+        fc.integer({ min: 1, max: 5 }),
+        fc.constantFrom("rows" as const, "shards" as const, undefined),
+      ),
+      {
+        minLength: 2,
+        maxLength: 3,
+      },
+    ),
+    fc.array(fc.nat(60), { minLength: 3, maxLength: 3 }),
+  )
+  .map(([{ spec, rows }, parts, more]) => {
+    const enough = Array.from({ length: 2 * spec.partitions }, () => 4 * spec.partitions);
+    const lists = parts.map((_, at) =>
+      at === 0 ? rows : [more[at]!, ...enough, 0, ...enough, more[0]!],
+    );
+    const sources = parts.map(([weight, deal], at) => ({
+      weight,
+      shards: lists[at]!.length,
+      deal,
+    }));
+    return { spec: { ...spec, sources }, rows: lists.flat() };
+  });
+
 export function counted(rows: readonly number[]): Counts {
   return { shards: rows.length, rows: (shard) => rows[shard] };
 }

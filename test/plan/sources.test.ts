@@ -1,0 +1,580 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { checkPlan } from "../../src/plan/check.ts";
+import { createCycle, createStrides, weighted } from "../../src/plan/cycle.ts";
+import { createMix, type Mix, type MixChange } from "../../src/plan/mix.ts";
+import { createPlan, needsIndex, type Plan, type PlanSpec } from "../../src/plan/plan.ts";
+import { listingOrder } from "../../src/plan/deal.ts";
+import { counted, located, mixes, several, slotAt, streams, totalOf } from "./streams.ts";
+
+function divisor(a: number, b: number): number {
+  return b === 0 ? a : divisor(b, a % b);
+}
+
+const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
+const times = (length: number): number[] => Array.from({ length }, (_, at) => at);
+
+/** Two sources or more; weights from all equal to far apart. */
+const weightings = fc
+  .tuple(
+    fc.integer({ min: 2, max: 6 }),
+    fc.constantFrom(1, 3, 10, 160),
+    fc.array(fc.nat(), { minLength: 6, maxLength: 6 }),
+  )
+  .map(([count, heaviest, draws]) => times(count).map((at) => (draws[at]! % heaviest) + 1));
+
+const sizes = fc.record({
+  partitions: fc.integer({ min: 1, max: 9 }),
+  perPartition: fc.integer({ min: 1, max: 30 }),
+});
+
+/** What a stranger would write from docs/determinism.md: the source of a slot, in one mix. */
+function sourceOf(
+  weights: readonly number[],
+  cycleLength: number,
+  { batch, partitions, shared }: { batch: number; partitions: number; shared: boolean },
+  step: number,
+  slot: number,
+): number {
+  const cycle = weighted("sources", weights, String);
+  const V = cycle.length;
+  const b = batch / partitions;
+  if (shared) {
+    const c = Math.floor(slot / b);
+    const u = Math.floor((step * b + slot - c * b) / cycleLength);
+    const round = V / divisor(V, partitions);
+    return cycle.entry((u * partitions + ((c + Math.floor(u / round)) % partitions)) % V);
+  }
+  const turns = Math.floor(step / (cycleLength / divisor(cycleLength, b)));
+  const left = batch % V;
+  if (slot < batch - left) return cycle.entry((slot + turns) % V);
+  const row = weights.flatMap((_, source) => times(cycle.count(source, 0, V)).map(() => source));
+  let stride = Math.floor((89 * V) / 144);
+  while (divisor(V, stride) > 1) stride += 1;
+  return row[(Math.floor(((slot - batch + left) * V) / left) + turns * stride) % V]!;
+}
+
+/** The pairs of a partition's slots in a stretch of steps. */
+function pairs(mix: Mix, partition: number, perPartition: number, from: number, to: number) {
+  const turns = [];
+  for (let step = from; step < to; step++)
+    for (let place = 0; place < perPartition; place++) turns.push(mix.turn(step, partition, place));
+  return turns;
+}
+
+describe("which source a slot has", () => {
+  test("places with a stride are counted in closed form as one by one", () => {
+    fc.assert(
+      fc.property(mixes, fc.nat(2000), fc.nat(), fc.nat(3000), (entries, stride, from, steps) => {
+        const cycle = createCycle(entries);
+        const strides = createStrides(cycle, entries.length, stride);
+        const start = from % cycle.length;
+        const met = times(steps).map((at) => cycle.entry((start + at * stride) % cycle.length));
+        for (const entry of entries.keys())
+          expect(strides.count(entry, start, steps)).toBe(
+            met.filter((one) => one === entry).length,
+          );
+      }),
+    );
+  });
+
+  test("is what the page says, beside an entry that is as in a stream of one source", () => {
+    fc.assert(
+      fc.property(
+        mixes,
+        weightings,
+        sizes,
+        fc.boolean(),
+        fc.nat(10 ** 9),
+        (entries, weights, { partitions, perPartition }, shared, step) => {
+          const batch = partitions * perPartition;
+          const mix = createMix(entries, [], { batch, partitions, weights, shared });
+          const alone = createMix(entries, [], { batch, partitions });
+          const { length } = createCycle(entries);
+          for (let slot = 0; slot < batch; slot++) {
+            const partition = Math.floor(slot / perPartition);
+            const place = slot % perPartition;
+            const turn = mix.turn(step, partition, place);
+            expect(turn.entry).toBe(alone.turn(step, partition, place).entry);
+            expect(turn.source).toBe(
+              sourceOf(weights, length, { batch, partitions, shared }, step, slot),
+            );
+          }
+        },
+      ),
+    );
+  });
+
+  test("independent order: every batch has of every source its share, rounded up or down, whatever the weights", () => {
+    fc.assert(
+      fc.property(
+        mixes,
+        weightings,
+        sizes,
+        fc.nat(10 ** 9),
+        (entries, weights, { partitions, perPartition }, step) => {
+          const batch = partitions * perPartition;
+          const mix = createMix(entries, [], { batch, partitions, weights });
+          const held = times(batch).map(
+            (slot) => mix.turn(step, Math.floor(slot / perPartition), slot % perPartition).source,
+          );
+          for (const [source, weight] of weights.entries()) {
+            const share = (batch * weight) / sum(weights);
+            const count = held.filter((one) => one === source).length;
+            expect(Math.abs(count - share)).toBeLessThan(1);
+          }
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+
+  test("shared order: a batch asks every source for its share of images to within one, where the sources' weights are equal or there are two; else within two", () => {
+    fc.assert(
+      fc.property(
+        mixes,
+        weightings,
+        sizes,
+        fc.nat(10 ** 9),
+        (entries, weights, { partitions, perPartition }, step) => {
+          const batch = partitions * perPartition;
+          const mix = createMix(entries, [], { batch, partitions, weights, shared: true });
+          const { length } = createCycle(entries);
+          /** Source of each turn of each partition that the batch has a part of. */
+          const images = new Map<string, number>();
+          for (let partition = 0; partition < partitions; partition++) {
+            for (let place = 0; place < perPartition; place++) {
+              const turn = Math.floor((step * perPartition + place) / length);
+              const { source } = mix.turn(step, partition, place);
+              const key = `${partition} ${turn}`;
+              expect(images.get(key) ?? source).toBe(source);
+              images.set(key, source);
+            }
+          }
+          const even = weights.length === 2 || new Set(weights).size === 1;
+          for (const [source, weight] of weights.entries()) {
+            const share = (images.size * weight) / sum(weights);
+            const count = [...images.values()].filter((one) => one === source).length;
+            expect(Math.abs(count - share)).toBeLessThan(even ? 1 : 2);
+          }
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+
+  test("over the full period every entry meets every source in exact proportion, in every partition", () => {
+    const few = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 2, maxLength: 4 });
+    fc.assert(
+      fc.property(
+        few,
+        few,
+        fc.record({
+          partitions: fc.integer({ min: 1, max: 6 }),
+          perPartition: fc.integer({ min: 1, max: 12 }),
+        }),
+        fc.boolean(),
+        fc.nat(40),
+        (tasks, weights, { partitions, perPartition }, shared, late) => {
+          const entries = tasks.map((weight, at) => ({ name: `entry ${at}`, weight }));
+          const batch = partitions * perPartition;
+          const mix = createMix(entries, [], { batch, partitions, weights, shared });
+          const W = createCycle(entries).length;
+          const V = weighted("sources", weights, String).length;
+          const steps = shared
+            ? (V * W) / divisor(V * W, perPartition)
+            : (V * W) / divisor(W, perPartition);
+          // In shared order from the mix's first step on, in independent order from any.
+          const from = shared ? late * steps : late;
+          for (let partition = 0; partition < partitions; partition++) {
+            const met = pairs(mix, partition, perPartition, from, from + steps);
+            for (const [entry, { weight }] of entries.entries()) {
+              for (const [source, heavy] of weights.entries()) {
+                const count = met.filter(
+                  (turn) => turn.entry === entry && turn.source === source,
+                ).length;
+                expect(count * sum(tasks) * sum(weights)).toBe(
+                  steps * perPartition * weight * heavy,
+                );
+              }
+            }
+          }
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+
+  test("five tasks and five sources meet in all 25 pairs", () => {
+    const entries = times(5).map((at) => ({ name: `entry ${at}`, weight: 1 }));
+    for (const shared of [false, true]) {
+      const mix = createMix(entries, [], {
+        batch: 40,
+        partitions: 1,
+        weights: [1, 1, 1, 1, 1],
+        shared,
+      });
+      const met = new Set(pairs(mix, 0, 40, 0, 5).map(({ entry, source }) => `${entry} ${source}`));
+      expect(met.size).toBe(25);
+    }
+  });
+});
+
+const logs = fc
+  .array(fc.tuple(fc.integer({ min: 1, max: 12 }), mixes), { maxLength: 3 })
+  .map((changes) =>
+    changes.reduce<MixChange[]>(
+      (log, [gap, entries]) => [...log, { step: (log.at(-1)?.step ?? 0) + gap, entries }],
+      [],
+    ),
+  );
+
+describe("positions", () => {
+  test("under a log of mixes are what counting from the first step gives; so is the last step", () => {
+    fc.assert(
+      fc.property(
+        mixes,
+        logs,
+        weightings,
+        sizes,
+        fc.boolean(),
+        (entries, log, weights, { partitions, perPartition }, shared) => {
+          const batch = partitions * perPartition;
+          const mix = createMix(entries, log, { batch, partitions, weights, shared });
+          const segments = [{ step: 0, entries }, ...log];
+          for (let partition = 0; partition < partitions; partition++) {
+            const steps = new Map<string, number[]>();
+            for (let step = 0; step < 30; step++) {
+              const segment = segments.findLast((one) => one.step <= step)!;
+              const { length } = createCycle(segment.entries);
+              const size = { batch, partitions, shared };
+              for (const [entry] of mix.names.entries())
+                for (const [source] of weights.entries())
+                  expect(mix.before(step, partition, entry, source)).toBe(
+                    steps.get(`${entry} ${source}`)?.length ?? 0,
+                  );
+              for (let place = 0; place < perPartition; place++) {
+                const slot = partition * perPartition + place;
+                const turn = mix.turn(step, partition, place);
+                expect(turn.source).toBe(
+                  sourceOf(weights, length, size, step - segment.step, slot),
+                );
+                const had = steps.get(`${turn.entry} ${turn.source}`) ?? [];
+                expect(turn.position).toBe(had.length);
+                steps.set(`${turn.entry} ${turn.source}`, [...had, step]);
+              }
+            }
+            for (const [pair, met] of steps) {
+              const [entry, source] = pair.split(" ").map(Number);
+              for (const positions of [1, met.length])
+                expect(mix.lastStep(partition, entry!, positions, source)).toBe(met[positions - 1]);
+            }
+          }
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test("far away they are exact: whole periods with big integers", () => {
+    fc.assert(
+      fc.property(
+        mixes,
+        weightings,
+        sizes,
+        fc.boolean(),
+        fc.nat(10 ** 12),
+        fc.nat(),
+        (entries, weights, { partitions, perPartition }, shared, far, more) => {
+          const batch = partitions * perPartition;
+          const mix = createMix(entries, [], { batch, partitions, weights, shared });
+          const W = createCycle(entries).length;
+          const V = weighted("sources", weights, String).length;
+          const turns = (V * W * partitions) / divisor(V, partitions);
+          const period = shared
+            ? turns / divisor(turns, perPartition)
+            : (V * W) / divisor(W, perPartition);
+          const periods = Math.floor(far / period);
+          const step = periods * period + (more % period);
+          const tasks = sum(entries.map(({ weight }) => weight));
+          for (const [entry, { weight }] of entries.entries()) {
+            for (const [source, heavy] of weights.entries()) {
+              const each =
+                (BigInt(period * perPartition) * BigInt(weight) * BigInt(heavy)) /
+                (BigInt(tasks) * BigInt(sum(weights)));
+              const last = partitions - 1;
+              const count = mix.before(step, last, entry, source);
+              expect(BigInt(count)).toBe(
+                BigInt(periods) * each + BigInt(mix.before(more % period, last, entry, source)),
+              );
+              // The slot before which there are so many is found again.
+              const found = mix.lastStep(last, entry, count + 1, source)!;
+              expect(found).toBeGreaterThanOrEqual(step);
+              expect(mix.before(found, last, entry, source)).toBeLessThanOrEqual(count);
+              expect(mix.before(found + 1, last, entry, source)).toBeGreaterThan(count);
+            }
+          }
+        },
+      ),
+    );
+  });
+});
+
+const rowName = ({ shard, row }: { shard: number; row: number }): string => `${shard}:${row}`;
+
+describe("rows of several sources", () => {
+  test("every entry meets every row of a source's partition once an epoch of that source, and no row of another", () => {
+    fc.assert(
+      fc.property(several, fc.nat(10 ** 6), ({ spec, rows }, far) => {
+        const plan = createPlan(spec, counted(rows));
+        const entry = far % spec.entries.length;
+        let first = 0;
+        for (const [source, { shards }] of spec.sources!.entries()) {
+          const all: string[] = [];
+          for (let partition = 0; partition < spec.partitions; partition++) {
+            const total = totalOf(plan, partition, source);
+            const epochs = [0, 1, far].map((epoch) =>
+              times(total).map((at) => {
+                const slot = slotAt(partition, entry, epoch * total + at, source);
+                const row = located(plan.locate(slot));
+                expect(row.source).toBe(source);
+                return rowName(row);
+              }),
+            );
+            for (const met of epochs) expect(met.toSorted()).toEqual(epochs[0]!.toSorted());
+            all.push(...epochs[0]!);
+          }
+          const wanted = times(shards).flatMap((at) =>
+            times(rows[first + at]!).map((row) => rowName({ shard: first + at, row })),
+          );
+          expect(all.toSorted()).toEqual(wanted.toSorted());
+          first += shards;
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("walked step by step, substitutes and windows stay within the source", () => {
+    fc.assert(
+      fc.property(several, fc.nat(10 ** 9), ({ spec, rows }, step) => {
+        const plan = createPlan(spec, counted(rows));
+        const ends: number[] = [];
+        for (const { shards } of spec.sources!) ends.push((ends.at(-1) ?? 0) + shards);
+        const sourceOfShard = (shard: number): number => ends.findIndex((end) => shard < end);
+        for (let slot = 0; slot < spec.batch; slot++) {
+          const planned = plan.slot(step, slot);
+          const row = located(plan.locate(planned));
+          expect(row.source).toBe(planned.source);
+          for (let offset = 0; offset < row.rows; offset++)
+            expect(sourceOfShard(plan.at(row, offset).shard)).toBe(planned.source);
+          expect(sourceOfShard(plan.substitute(row, 1)!.shard)).toBe(planned.source);
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  test("in shared order with equal weights all entries of a turn ask for one image", () => {
+    fc.assert(
+      fc.property(several, fc.nat(10 ** 9), ({ spec, rows }, step) => {
+        const entries = spec.entries.map(({ name }) => ({ name, weight: 3 }));
+        const plan = createPlan({ ...spec, entries, order: "shared" }, counted(rows));
+        const perPartition = spec.batch / spec.partitions;
+        const images = new Map<string, string>();
+        for (let slot = 0; slot < spec.batch; slot++) {
+          const planned = plan.slot(step, slot);
+          const number = step * perPartition + slot - planned.partition * perPartition;
+          const turn = `${planned.partition} ${Math.floor(number / entries.length)}`;
+          const image = rowName(located(plan.locate(planned)));
+          expect(images.get(turn) ?? image).toBe(image);
+          images.set(turn, image);
+        }
+      }),
+    );
+  });
+
+  test("one source of any weight is the stream without sources, bit for bit", () => {
+    fc.assert(
+      fc.property(
+        streams,
+        fc.integer({ min: 1, max: 1000 }),
+        fc.nat(10 ** 9),
+        ({ spec, rows }, weight, step) => {
+          const plain = createPlan(spec, counted(rows));
+          const sources = [{ weight, shards: rows.length }];
+          const named = createPlan({ ...spec, sources }, counted(rows));
+          for (let slot = 0; slot < spec.batch; slot++) {
+            const planned = plain.slot(step, slot);
+            expect(named.slot(step, slot)).toEqual(planned);
+            expect(named.locate(planned)).toEqual(plain.locate(planned));
+          }
+        },
+      ),
+    );
+  });
+
+  test("sources of the same rows are dealt, read and shuffled differently", () => {
+    const rows = [...times(40), ...times(40)].map(() => 30);
+    const plan = createPlan(
+      {
+        ...base,
+        sources: [
+          { weight: 1, shards: 40 },
+          { weight: 1, shards: 40 },
+        ],
+      },
+      counted(rows),
+    );
+    const second = [...plan.order(0, 0, 1)].map((shard) => shard - 40);
+    expect(second).not.toEqual([...plan.order(0, 0)]);
+    expect(new Set(second)).toEqual(new Set(plan.order(0, 0)));
+    const offsets = (source: number): number[] => {
+      const one = located(plan.locate(slotAt(0, 0, 0, source)));
+      return times(one.rows).map((offset) => plan.at(one, offset).row);
+    };
+    expect(offsets(0)).not.toEqual(offsets(1));
+    expect(listingOrder(1, 20, 0)).not.toEqual(listingOrder(1, 20, 1));
+    expect(listingOrder(1, 20, 0)).not.toEqual(listingOrder(1, 20));
+  });
+
+  test("passes: every entry meets every row of every source exactly so often, the last step is known", () => {
+    fc.assert(
+      fc.property(several, fc.integer({ min: 1, max: 2 }), ({ spec: given, rows }, passes) => {
+        const entries = given.entries.slice(0, 3).map(({ name, weight }) => ({
+          name,
+          weight: (weight % 2) + 1,
+        }));
+        const spec = { ...given, entries, passes };
+        const plan = createPlan(spec, counted(rows));
+        const steps = plan.steps()!;
+        const met = new Map<string, number>();
+        let last = -1;
+        for (let step = 0; step < steps + 2; step++) {
+          for (let cell = 0; cell < plan.cells; cell++) {
+            for (const slot of plan.cell(step, cell).slots) {
+              last = step;
+              const key = `${slot.entry} ${rowName(located(plan.locate(slot)))}`;
+              met.set(key, (met.get(key) ?? 0) + 1);
+            }
+          }
+        }
+        expect(last).toBe(steps - 1);
+        expect(met.size).toBe(sum(rows) * entries.length);
+        expect(new Set(met.values())).toEqual(new Set([passes]));
+      }),
+      { numRuns: 15 },
+    );
+  });
+});
+
+const base: PlanSpec = {
+  seed: 11,
+  batch: 64,
+  partitions: 8,
+  entries: ["a", "b", "c", "d", "e"].map((name) => ({ name, weight: 1 })),
+  deal: "rows",
+  window: 4096,
+  order: "independent",
+};
+
+describe("cost", () => {
+  test.each(["independent", "shared"] as const)(
+    "%s: step 10^9 costs what step 0 costs",
+    (order) => {
+      let calls = 0;
+      let orders = 0;
+      const counts = {
+        shards: 3000,
+        rows: () => {
+          calls += 1;
+          return 10_000;
+        },
+      };
+      const sources = [5, 3, 1].map((weight) => ({
+        weight,
+        shards: 1000,
+        deal: "shards" as const,
+      }));
+      const spec: PlanSpec = { ...base, order, sources };
+      const plan = createPlan(spec, counts, { order: () => (orders += 1) });
+      const cost = (step: number): number[] => {
+        [calls, orders] = [0, 0];
+        for (let slot = 0; slot < spec.batch; slot++) plan.locate(plan.slot(step, slot));
+        return [calls, orders];
+      };
+      cost(0);
+      const far = cost(10 ** 9);
+      // One order a partition, source and epoch that is under way: entries may stand on both sides of a border.
+      expect(far[1]).toBeLessThanOrEqual(2 * 8 * 3);
+      expect(far[0]).toBeLessThanOrEqual(2 * 3000);
+      expect(cost(10 ** 9)).toEqual([0, 0]);
+      expect(plan.slot(2 ** 53 / 64 - 2, 63).position).toBeLessThan(2 ** 53);
+    },
+  );
+});
+
+describe("checks", () => {
+  const sources = [
+    { weight: 2, shards: 1 },
+    { weight: 1, shards: 1 },
+  ];
+  const few: PlanSpec = { ...base, batch: 24, partitions: 8, sources };
+
+  test("too few rows: names the source, and proposes what is enough for all", () => {
+    expect(() => checkPlan(few, counted([400, 15]))).toThrow(
+      expect.objectContaining({
+        code: "TOO_FEW_ROWS",
+        context: { partitions: 3, source: 1 },
+        message: expect.stringContaining("source 1: partition") as string,
+      }),
+    );
+    expect(() => checkPlan(few, counted([400, 3]))).toThrow(
+      expect.objectContaining({ code: "TOO_FEW_ROWS", context: { source: 1 } }),
+    );
+    const check = checkPlan({ ...few, partitions: 3 }, counted([400, 16]));
+    expect(check).toEqual({ source: 1, rows: expect.anything() as unknown, ratio: 6 / 5 });
+    const plan: Plan = createPlan(few, counted([400, 15]));
+    expect(() => times(24).map((slot) => plan.locate(plan.slot(0, slot)))).toThrow(
+      expect.objectContaining({
+        code: "TOO_FEW_ROWS",
+        message: expect.stringContaining("source 1: ") as string,
+      }),
+    );
+  });
+
+  test("an uncounted source is named by its own shards, while the other can be planned", () => {
+    const plan = createPlan(few, { shards: 2, rows: (shard) => (shard === 0 ? 500 : undefined) });
+    expect(plan.rows(0, 1)).toEqual({ needs: [1], missing: 0, rows: Infinity });
+    expect(needsIndex(plan.locate(slotAt(0, 0, 0, 0)))).toBe(false);
+    expect(plan.locate(slotAt(0, 0, 0, 1))).toMatchObject({ needs: [1] });
+  });
+
+  test.each<[string, PlanSpec["sources"]]>([
+    ["no source", []],
+    ["weight 0", [{ weight: 0, shards: 2 }]],
+    ["a weight above 1,000", [{ weight: 1001, shards: 2 }]],
+    ["half a weight", [{ weight: 0.5, shards: 2 }]],
+    [
+      "a source without shards",
+      [
+        { weight: 1, shards: 2 },
+        { weight: 1, shards: 0 },
+      ],
+    ],
+    ["shards that are not there", [{ weight: 1, shards: 3 }]],
+    ["shards that belong to nobody", [{ weight: 1, shards: 1 }]],
+    ["another deal", [{ weight: 1, shards: 2, deal: "bytes" as "rows" }]],
+    [
+      "weights that do not divide to 1,000",
+      [
+        { weight: 1000, shards: 1 },
+        { weight: 1, shards: 1 },
+      ],
+    ],
+  ])("refuses %s", (_, given) => {
+    expect(() => createPlan({ ...base, sources: given }, counted([50, 50]))).toThrow(
+      expect.objectContaining({ code: "BAD_OPTION" }),
+    );
+  });
+});
