@@ -1,5 +1,6 @@
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { StreamError } from "../errors.ts";
+import { createEngine, PIECE, type Engine } from "./engine.ts";
 
 /** How packed data begin, in hexadecimal: gzip (RFC 1952, 2.3), a frame or a skippable frame of Zstandard (RFC 8878, 3.1), and what can't be read. */
 const formats: readonly (readonly [string, RegExp])[] = [
@@ -10,8 +11,6 @@ const formats: readonly (readonly [string, RegExp])[] = [
   ["lz4", /^04224d18/],
 ];
 const LONGEST_MAGIC = 10;
-/** Bytes that are unpacked at once. */
-const PIECE = 1 << 16;
 
 /**
  * The bytes of a shard unpacked, where its first bytes say that it is gzip or Zstandard, whatever its name; else as they are. Takes input only when
@@ -29,8 +28,8 @@ export async function* decompress(
     while (length < LONGEST_MAGIC) {
       const { done, value } = await iterator.next();
       if (done) break;
-      // a copy: whoever made it may use its memory again
-      start.push(value.slice());
+      // a copy (which slice() of a Buffer is not): whoever made it may use its memory again
+      start.push(new Uint8Array(value));
       length += value.length;
     }
     const magic = Buffer.concat(start).toString("hex", 0, LONGEST_MAGIC);
@@ -62,7 +61,7 @@ async function* unpack(
   shard: string,
   format: "gzip" | "zstd",
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let engine = createEngine(format);
+  let engine = unpacker(format);
   let unpacked = 0;
   let padded = false;
 
@@ -87,7 +86,7 @@ async function* unpack(
         if (!engine.over()) break;
         // Node ends its stream where a frame of zstd ends inside of a chunk, and where zeros follow gzip
         engine.close();
-        if (format === "zstd") engine = createEngine(format);
+        if (format === "zstd") engine = unpacker(format);
         else padded = true;
       }
       if (padded && rest.some((byte) => byte !== 0))
@@ -99,45 +98,10 @@ async function* unpack(
   }
 }
 
-interface Engine {
-  /** Bytes of input used. */
-  taken(): number;
-  /** Whether it takes no more. */
-  over(): boolean;
-  /** What comes out until all of the input is used or the engine is over. Without input: what is left, up to the end. */
-  run(input?: Uint8Array): AsyncGenerator<Uint8Array, void, undefined>;
-  close(): void;
-}
-
-function createEngine(format: "gzip" | "zstd"): Engine {
+function unpacker(format: "gzip" | "zstd"): Engine {
   // a mark of one byte: one piece is made when the one before has been taken
   const options = { chunkSize: PIECE, readableHighWaterMark: 1 };
-  const stream = format === "gzip" ? createGunzip(options) : createZstdDecompress(options);
-  let over = false;
-  let failure: Error | undefined;
-  let wake = (): void => undefined;
-  stream.on("readable", () => wake());
-  stream.on("end", () => ((over = true), wake()));
-  stream.on("error", (error) => ((failure = error), wake()));
-  return {
-    taken: () => stream.bytesWritten,
-    over: () => over,
-    async *run(input) {
-      const end = stream.bytesWritten + (input?.length ?? 0);
-      let done = false;
-      if (input) stream.write(input, () => ((done = true), wake()));
-      else stream.end();
-      for (;;) {
-        const piece = stream.read() as Uint8Array | null;
-        if (piece) yield piece;
-        else if (failure) throw failure;
-        // it calls back, too, where it has not used all and is about to end
-        else if (over || (done && stream.bytesWritten === end)) return;
-        else await new Promise<void>((resolve) => (wake = resolve));
-      }
-    },
-    close: () => void stream.destroy(),
-  };
+  return createEngine(format === "gzip" ? createGunzip(options) : createZstdDecompress(options));
 }
 
 function packedError(

@@ -52,8 +52,8 @@ export function createIntake(bytes: AsyncIterable<Uint8Array>): Intake {
     const parts: Uint8Array[] = [];
     let found = 0;
     do {
-      // a copy: whoever made the chunk may use its memory for the next
-      parts.push(head.slice());
+      // a copy (which slice() of a Buffer is not): whoever made the chunk may use its memory for the next
+      parts.push(new Uint8Array(head));
       found += head.length;
     } while (found < length && (await next()));
     head = Buffer.concat(parts);

@@ -1,12 +1,9 @@
-import { StreamError } from "../errors.ts";
-import { decompress } from "./decompress.ts";
 import type { Feed, Row, RowOptions } from "./feed.ts";
-import { createIntake } from "./intake.ts";
 import type { Notebook } from "./notes.ts";
 import { groupOf, LARGEST_IMAGE, LARGEST_JSON } from "./rows.ts";
 import { createGathering, type Sample } from "./samples.ts";
 import { checkAbort } from "./scan.ts";
-import { passingMembers, type PassingMember } from "./tar-stream.ts";
+import { openIntake, passingMembers, type PassingMember } from "./tar-stream.ts";
 
 const none = new Uint8Array(0);
 
@@ -22,7 +19,7 @@ export function tarFeed(
   return {
     async *rows(notes, signal) {
       checkAbort(shard, signal);
-      const intake = createIntake(decompress(watched(bytes(signal), shard, signal), shard));
+      const intake = openIntake(bytes(signal), shard, signal);
       try {
         yield* rowsOf(passingMembers(intake, shard), shard, notes, options);
       } finally {
@@ -73,22 +70,5 @@ async function* rowsOf(
       await member.skip();
       throw error;
     }
-  }
-}
-
-async function* watched(
-  bytes: AsyncIterable<Uint8Array>,
-  shard: string,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  try {
-    for await (const chunk of bytes) {
-      checkAbort(shard, signal);
-      yield chunk;
-    }
-  } catch (error) {
-    // streams of the platform reject with an error of their own
-    if (!(error instanceof StreamError)) checkAbort(shard, signal);
-    throw error;
   }
 }

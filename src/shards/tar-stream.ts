@@ -1,5 +1,7 @@
 import { StreamError } from "../errors.ts";
-import type { Intake } from "./intake.ts";
+import { decompress } from "./decompress.ts";
+import { createIntake, type Intake } from "./intake.ts";
+import { checkAbort } from "./scan.ts";
 import {
   cutShort,
   dataAfterEnd,
@@ -21,6 +23,34 @@ export interface PassingMember extends Member {
 
 /** Largest piece of a member's contents. Bytes. */
 const PIECE = 1 << 20;
+
+/** An archive, packed or not. The signal is looked at with every chunk; who gives the chunks may heed it sooner. */
+export function openIntake(
+  bytes: AsyncIterable<Uint8Array>,
+  shard: string,
+  signal: AbortSignal | undefined,
+): Intake {
+  return createIntake(decompress(watched(bytes, shard, signal), shard));
+}
+
+async function* watched(
+  bytes: AsyncIterable<Uint8Array>,
+  shard: string,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    for await (const chunk of bytes) {
+      checkAbort(shard, signal);
+      if (!(chunk instanceof Uint8Array))
+        throw new StreamError("BAD_OPTION", `${shard}: chunks must be bytes, got ${typeof chunk}`);
+      yield chunk;
+    }
+  } catch (error) {
+    // streams of the platform reject with an error of their own
+    if (!(error instanceof StreamError)) checkAbort(shard, signal);
+    throw error;
+  }
+}
 
 /**
  * All members in order, with the same errors as members() of tar.ts: an archive that is cut anywhere, even between two members, or damaged, or goes on

@@ -1,7 +1,7 @@
 import { StreamError } from "../errors.ts";
 import { BLOCK, paddedSize } from "./tar.ts";
 
-/** A file of an archive; contents whole, or their length and pieces. */
+/** A file of an archive. */
 export interface Entry {
   readonly name: string;
   readonly data: Uint8Array;

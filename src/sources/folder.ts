@@ -12,7 +12,7 @@ import { checkRow, checkSize } from "./tar-shard.ts";
 import type { Shard, Source } from "./source.ts";
 
 /** A folder is one shard; this is its logical name. */
-const FOLDER = "folder";
+export const FOLDER = "folder";
 
 export interface FolderOptions {
   /** Which file is row 0, 1, ...: a permutation of 0 .. count - 1. Files of one folder are often alike, so a stream wants them mixed. */

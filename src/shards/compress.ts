@@ -1,0 +1,44 @@
+import { constants, createGzip, createZstdCompress } from "node:zlib";
+import { createEngine, PIECE } from "./engine.ts";
+
+export type Compression = "gz" | "zst";
+
+/** Packs bytes. The same bytes for the same input under one version of Node on one kind of processor. Breaking off closes `bytes`. */
+export async function* compress(
+  bytes: AsyncIterable<Uint8Array>,
+  how: Compression,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const options = { chunkSize: PIECE, readableHighWaterMark: 1 };
+  const engine = createEngine(
+    how === "gz"
+      ? createGzip(options)
+      : createZstdCompress({
+          ...options,
+          // without it damage would go unnoticed
+          params: { [constants.ZSTD_c_checksumFlag]: 1 },
+        }),
+  );
+  try {
+    for await (const piece of inPieces(bytes)) yield* engine.run(piece);
+    yield* engine.run();
+  } finally {
+    engine.close();
+  }
+}
+
+/** Larger pieces of small ones: headers are 512 bytes, and each piece costs a trip to another thread. */
+export async function* inPieces(
+  bytes: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of bytes) {
+    parts.push(part);
+    length += part.length;
+    if (length < PIECE) continue;
+    yield Buffer.concat(parts);
+    parts = [];
+    length = 0;
+  }
+  if (length > 0) yield Buffer.concat(parts);
+}
