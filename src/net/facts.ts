@@ -97,7 +97,7 @@ export function createFacts(url: URL, known: Known): Facts {
       agree("ETag", etag, here);
       if (etag === undefined) agree("date", modified, answer.headers.get("last-modified"));
       agree("size", size, answer.linked.size);
-      agree("size", size, told);
+      agree("size", size ?? answer.linked.size, told);
       size ??= told ?? answer.linked.size;
       etag ??= here;
       modified ??= answer.headers.get("last-modified");

@@ -12,7 +12,7 @@ export interface Retry {
   readonly host: string;
   /** Path, without the query. */
   readonly file: string;
-  /** Tries in a row that brought nothing, from 1. */
+  /** Tries in a row that brought nothing; 0 where this one brought something before it failed. */
   readonly tries: number;
   /** Milliseconds until the next. */
   readonly wait: number;
@@ -44,6 +44,8 @@ export function createTries(
   onRetry: (retry: Retry) => void,
 ): Tries {
   let tries = 0;
+  let pauses = 0;
+  let progress = false;
   let spent = 0;
   let since = clock.now();
   return {
@@ -51,13 +53,16 @@ export function createTries(
       since = clock.now();
     },
     progress() {
-      tries = 0;
-      spent = 0;
+      progress = true;
     },
     async failed(setback, signal) {
-      tries++;
-      spent += clock.now() - since;
-      const room = Math.min(LONGEST_WAIT, FIRST_WAIT * (1 << Math.min(tries - 1, 20)));
+      if (progress) tries = pauses = spent = 0;
+      else {
+        tries++;
+        spent += clock.now() - since;
+      }
+      progress = false;
+      const room = Math.min(LONGEST_WAIT, FIRST_WAIT * (1 << Math.min(pauses++, 20)));
       // a server that says 0 gets the same pauses as one that says nothing
       const wait = setback.wait || room * clock.random();
       spent += wait;
