@@ -2,7 +2,8 @@ import { checkAborted, unlessAborted } from "./abort.ts";
 import { StreamError } from "./errors.ts";
 import type { Gate } from "./gate.ts";
 import type { Cell, ImageFormat, Puzzle, StepRequest } from "./model.ts";
-import { needsIndex, type CellPlan, type Plan, type SlotPlan } from "./plan/plan.ts";
+import type { Lookahead } from "./lookahead.ts";
+import type { CellPlan, Plan } from "./plan/plan.ts";
 import type { Located } from "./plan/rows.ts";
 import type { Catalog } from "./sources/catalog.ts";
 import type { Room } from "./shards/bytes.ts";
@@ -46,6 +47,7 @@ export function* planCells(
 export interface CellMaking {
   readonly plan: Plan;
   readonly catalog: Catalog;
+  readonly lookahead: Lookahead;
   readonly pool: Pool;
   readonly statistics: Statistics;
   /** Work that nobody waits for any more can't be stopped; the gate keeps it from piling up. */
@@ -55,7 +57,7 @@ export interface CellMaking {
 
 /** Reads the rows of a cell and has a worker make its puzzles. ABORTED, and whatever the source or the pool throws. */
 export async function makeCell(
-  { plan, catalog, pool, statistics, gate, trays }: CellMaking,
+  { plan, catalog, lookahead, pool, statistics, gate, trays }: CellMaking,
   work: CellWork,
   format: ImageFormat,
   signal: AbortSignal,
@@ -67,7 +69,7 @@ export async function makeCell(
   const rows = new Map<string, Located>();
   for (const planned of work.plan.slots) {
     const { slot, index, entry } = planned;
-    const found = await locate(plan, catalog, planned, signal);
+    const found = await lookahead.locate(planned, signal);
     const wanted = work.wanted?.has(slot) ?? true;
     const row = rowId(found);
     located.set(slot, found);
@@ -99,21 +101,6 @@ export async function makeCell(
     throw error;
   }
   return asCell(work, result, format);
-}
-
-/** The row of a slot, after counting the shards that it takes to know (docs/determinism.md, "What must be counted"). */
-async function locate(
-  plan: Plan,
-  catalog: Catalog,
-  slot: SlotPlan,
-  signal: AbortSignal,
-): Promise<Located> {
-  for (;;) {
-    const found = plan.locate(slot);
-    if (!needsIndex(found)) return found;
-    checkAborted(signal);
-    await Promise.all(found.needs.map((shard) => catalog.count(shard)));
-  }
 }
 
 interface RowPlace {

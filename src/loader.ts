@@ -12,7 +12,13 @@ import {
   type ImageFormat,
   type StreamInfo,
 } from "./model.ts";
-import { resolveStreamOptions, type ResolvedOptions, type StreamOptions } from "./options.ts";
+import {
+  resolveStreamOptions,
+  sourcesOf,
+  type ResolvedOptions,
+  type StreamOptions,
+} from "./options.ts";
+import { createLookahead } from "./lookahead.ts";
 import { openOrigin, type Origin } from "./origin.ts";
 import { listingOrder } from "./plan/deal.ts";
 import { countAll, samplesOf, setUp } from "./setup.ts";
@@ -62,9 +68,10 @@ export async function createStream(
   internals: Internals = {},
 ): Promise<Stream> {
   const options = resolveStreamOptions(given);
+  const several = sourcesOf(options).length > 1;
   const origin = await openOrigin({
     ...options,
-    order: (count) => listingOrder(options.seed, count),
+    order: (count, of) => listingOrder(options.seed, count, several ? of : undefined),
   });
   try {
     const catalog = await openCatalog(options, origin.source);
@@ -90,11 +97,13 @@ async function start(
   const statistics = createStatistics(options);
   if (options.passes !== undefined || (catalog.cheap && catalog.shards <= COUNTED_AT_ONCE))
     await countAll(plan, catalog, statistics);
+  for (const note of origin.notes) statistics.warn(note);
   const steps = plan.steps() ?? null;
   const pool = createPool({ threads: options.workers, settings, ...(entry && { entry }) });
   // While one cell of a thread is being made, the images of the next are read.
   const gate = createGate(options.workers * 2);
-  const making = { plan, catalog, pool, statistics, gate, trays: createTrays() };
+  const lookahead = createLookahead(plan, catalog, options);
+  const making = { plan, catalog, lookahead, pool, statistics, gate, trays: createTrays() };
   const closing = new AbortController();
   let consumers = 0;
   /** Work ahead is bounded over all consumers; each has its share, at least one cell. */

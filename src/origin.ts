@@ -7,6 +7,8 @@ import { createSupplies } from "./sources/supplies.ts";
 export interface Origin {
   /** All sources as one. */
   readonly source: JoinedSource;
+  /** What was decided that the user did not say, for people. */
+  readonly notes: readonly string[];
   /** What was asked of servers so far; undefined where none was. */
   network(): Net["counts"] | undefined;
   close(): Promise<void>;
@@ -22,10 +24,12 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
   const { order, groupField: group, imageField: image } = options;
   // Imported when a source needs them: local shards must not wait for HTTP.
   let net: Net | undefined;
+  const notes: string[] = [];
   const supplies = createSupplies({
+    note: (text) => void notes.push(text),
     async net() {
       const { createNet } = await import("./net/create.ts");
-      const { hubToken } = await import("./sources/hub-token.ts");
+      const { hubToken } = await import("./sources/hub-env.ts");
       const token = await hubToken(process.env);
       const made = createNet({
         requests: options.requests,
@@ -60,7 +64,12 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
         }),
       ),
     );
-    return { source: joinSources(sources), network: () => net?.counts, close: supplies.close };
+    return {
+      source: joinSources(sources),
+      notes,
+      network: () => net?.counts,
+      close: supplies.close,
+    };
   } catch (error) {
     await supplies.close();
     throw error;

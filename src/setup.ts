@@ -34,8 +34,14 @@ export function setUp(
   const mix = resolveEntries(options);
   const { templates, suffix } = resolveTemplates(tasks, options.templates);
   const partitions = options.partitions ?? defaultPartitions(batch, order, createCycle(mix).length);
-  const deal = options.deal ?? defaultDeal(catalog.shards, partitions);
-  const spec = { seed, batch, partitions, entries: mix, deal, window, order, passes };
+  const deal = options.deal ?? defaultDeal(lengths[0]!, partitions);
+  const sources = lengths.map((shards, at) => ({
+    weight: weights?.[at] ?? 1,
+    shards,
+    deal: options.deal ?? defaultDeal(shards, partitions),
+  }));
+  const several = sources.length > 1 && { sources };
+  const spec = { seed, batch, partitions, entries: mix, deal, window, order, passes, ...several };
   const plan = createPlan(spec, catalog);
   const sizes = { factor, minPixels, maxPixels, fit };
   const entries = mix.map(({ name, task, options: own }) => {
@@ -53,6 +59,7 @@ export function setUp(
       order,
       passes: passes ?? null,
       cells: plan.cellsPerPartition,
+      ...several,
     },
     entries: entries.map((entry, at) => ({
       ...entry,
@@ -100,6 +107,11 @@ export async function countAll(
   catalog: Catalog,
   statistics: Statistics,
 ): Promise<void> {
+  if (!catalog.cheap && catalog.list.some((_, shard) => catalog.rows(shard) === undefined))
+    throw new StreamError(
+      "NEEDS_INDEX",
+      `${catalog.address}: a stream with passes needs the counts of all its shards; count them with ssl-r1 index, or give their counts`,
+    );
   await Promise.all(catalog.list.map((_, shard) => catalog.count(shard)));
   if (samplesOf(catalog).samples === 0)
     throw new StreamError(

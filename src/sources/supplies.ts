@@ -7,12 +7,15 @@ export interface Supplies {
   store(): Promise<Store>;
   /** Adds to what the store knows of how soon a shard is needed; undefined for ids of others. */
   needs(order: (id: string) => number | undefined): void;
+  /** What was decided that the user did not say, for people. */
+  note(text: string): void;
   close(): Promise<void>;
 }
 
 export interface Makers {
   readonly net: () => Promise<Net>;
   readonly store: () => Promise<Store>;
+  readonly note: (text: string) => void;
 }
 
 export function createSupplies(make: Makers): Supplies {
@@ -35,6 +38,7 @@ export function createSupplies(make: Makers): Supplies {
   return {
     net: () => (net ??= make.net()),
     store: () => (store ??= opened()),
+    note: make.note,
     needs: (order) => void orders.push(order),
     async close() {
       // the store first: its feeds read from the network

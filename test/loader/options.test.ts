@@ -37,9 +37,10 @@ test("a source that is not there, or nothing that holds images", async () => {
 });
 
 test("what is left out has its default, and nothing else is there", () => {
+  const left = ["partitions", "deal", "passes", "weights", "imageField", "counts", "maxSkips"];
   const resolved = resolveStreamOptions({ source: "x" });
   expect(Object.keys(resolved).sort()).toEqual(
-    optionNames.filter((name) => !["partitions", "deal", "passes"].includes(name)).sort(),
+    optionNames.filter((name) => !left.includes(name)).sort(),
   );
   expect(resolveStreamOptions({ source: "x", passes: undefined, seed: 3 })).toMatchObject({
     seed: 3,
