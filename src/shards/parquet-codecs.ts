@@ -28,8 +28,13 @@ const gunzip = promisify(unzip);
 const unbrotli = promisify(brotliDecompress);
 const unzstd = promisify(zstdDecompress);
 
-/** One byte more than wanted, for a limit of 0 is none. */
-const within = (size: number): { maxOutputLength: number } => ({ maxOutputLength: size + 1 });
+/** In one piece, at most a byte more than wanted. What is set aside is not touched before there are bytes for it. */
+const within = (size: number): { maxOutputLength: number; chunkSize: number } => ({
+  maxOutputLength: size + 1,
+  chunkSize: Math.max(size + 1, SMALLEST_PIECE),
+});
+/** zlib takes no smaller one. */
+const SMALLEST_PIECE = 64;
 
 const codecs: Readonly<Record<number, Codec>> = {
   0: (input) => input,

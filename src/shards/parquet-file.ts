@@ -84,15 +84,6 @@ export async function fileBytes(path: string, shard: string): Promise<RandomByte
   };
 }
 
-/** Each is let go of once it is taken. */
-async function* inTurn(pieces: Uint8Array[]): AsyncGenerator<Uint8Array, void, undefined> {
-  for (let i = 0; i < pieces.length; i++) {
-    const piece = pieces[i] as Uint8Array;
-    pieces[i] = new Uint8Array(0);
-    yield piece;
-  }
-}
-
 /** Bytes in memory. */
 export function heldBytes(bytes: Uint8Array): RandomBytes {
   return {
@@ -108,11 +99,11 @@ export function heldBytes(bytes: Uint8Array): RandomBytes {
 export interface Pull {
   /** Offset of the next byte in the file. */
   readonly at: number;
-  /** The next `length` bytes, or what is left of them, without taking them; perhaps a view. */
+  /** The next `length` bytes without taking them; perhaps a view. Rejects SHARD_CORRUPT where there are fewer. */
   peek(length: number): Promise<Uint8Array>;
-  /** The next `length` bytes; perhaps a view. Rejects SHARD_CORRUPT where there are fewer. */
+  /** As peek, and takes them. */
   take(length: number): Promise<Uint8Array>;
-  /** The next `length` bytes as a pull of their own, without copying them. */
+  /** The next `length` bytes, in memory, as a pull of their own. */
   hold(length: number): Promise<Pull>;
   /** Steps over what comes before `offset`. */
   skipTo(offset: number): Promise<void>;
@@ -134,7 +125,7 @@ export function createPull(shard: string, from: number, pieces: AsyncIterable<Ui
         over = true;
         return false;
       }
-      held.push(next.value);
+      if (next.value.length > 0) held.push(next.value);
       length += next.value.length;
     }
     return true;
@@ -175,8 +166,8 @@ export function createPull(shard: string, from: number, pieces: AsyncIterable<Ui
       return at;
     },
     async peek(wanted) {
-      await gather(wanted);
-      return joined(Math.min(wanted, length));
+      if (!(await gather(wanted))) throw short();
+      return joined(wanted);
     },
     async take(wanted) {
       if (!(await gather(wanted))) throw short();
@@ -185,15 +176,19 @@ export function createPull(shard: string, from: number, pieces: AsyncIterable<Ui
       return bytes;
     },
     async hold(wanted) {
-      if (!(await gather(wanted))) throw short();
       const from = at;
-      const pieces: Uint8Array[] = [];
+      const into = new Uint8Array(wanted);
       while (at < from + wanted) {
+        if (length === 0 && !(await gather(1))) throw short();
         const piece = (held[0] as Uint8Array).subarray(0, from + wanted - at);
-        pieces.push(piece);
+        into.set(piece, at - from);
         drop(piece.length);
       }
-      return createPull(shard, from, inTurn(pieces));
+      return createPull(
+        shard,
+        from,
+        heldBytes(into).stream(0, wanted, new AbortController().signal),
+      );
     },
     async skipTo(offset) {
       while (at < offset) {

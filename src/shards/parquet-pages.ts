@@ -23,7 +23,7 @@ const LARGEST_PAGE = 1 << 30;
 /** A page beyond this must not shrink to less than a hundredth: it would be a bomb. Bytes. */
 const BOMB = 1 << 26;
 const BOMB_RATIO = 100;
-const MOST_VALUES = 1 << 24;
+const MOST_VALUES = 1 << 22;
 /** A header with the least and greatest value of its page; they may be images. Bytes. */
 const LARGEST_HEADER = 1 << 24;
 const FIRST_PEEK = 1 << 10;
@@ -271,7 +271,8 @@ function valuesOf(
   }
   if (type === physical.byteArray) {
     if (encoding === encodings.deltaLength) return deltaLengthBytes(bytes, count);
-    if (encoding === encodings.deltaBytes) return deltaBytes(bytes, count, LARGEST_PAGE);
+    if (encoding === encodings.deltaBytes)
+      return deltaBytes(bytes, count, Math.max(BOMB, bytes.length * BOMB_RATIO));
   } else if (encoding === encodings.deltaBinary)
     return deltaIntegers(bytes, count, type === physical.int32 ? 32 : 64).values;
   throw new Error(`encoding ${encoding} of type ${type} can't be read`);
