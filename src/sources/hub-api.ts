@@ -12,8 +12,6 @@ export interface HubApiOptions {
   readonly signal: AbortSignal;
 }
 
-/** How often an answer is asked for that ends before its end. The network's own retries know of headers only. */
-const READS = 5;
 /** Paths in one question; the Hub refuses very long ones. */
 const PATHS = 500;
 /** Files of one listing. Each takes some 300 bytes of memory. */
@@ -23,7 +21,8 @@ const MOST_FILES = 10_000_000;
 export function createHubApi(name: string, options: HubApiOptions): HubRepo {
   const { endpoint, signal } = options;
   let repo = name;
-  const shared = { fetch: apiFetch(name, options), hubUrl: endpoint } as const;
+  let opened = false;
+  const shared = { fetch: apiFetch(options), hubUrl: endpoint } as const;
 
   return {
     get name() {
@@ -45,7 +44,8 @@ export function createHubApi(name: string, options: HubApiOptions): HubRepo {
       if (typeof info.sha !== "string" || !/^[0-9a-f]{40}$/.test(info.sha))
         throw strange(name, "it names no commit");
       if (typeof info.name === "string" && /^[\w.-]+\/[\w.-]+$/.test(info.name)) repo = info.name;
-      if (info.gated) await checkAccess();
+      if (info.gated && !opened) await checkAccess();
+      opened = true;
       return info.sha;
     },
     async *files(commit, folder) {
@@ -141,41 +141,36 @@ class Refused extends Error {
   }
 }
 
-/** Whole answers or errors: the library sees neither a status that is no success nor a body that breaks off. */
-function apiFetch(repo: string, { net, signal }: HubApiOptions): typeof globalThis.fetch {
+/** Answers that are no success never reach the library, which would lose the Hub's own code of the error. */
+function apiFetch({ net, signal }: HubApiOptions): typeof globalThis.fetch {
   return async (input, init) => {
-    for (let read = 1; ; read++) {
-      const response = await net.fetch(input, { ...init, signal });
-      let body: ArrayBuffer;
-      try {
-        body = await response.arrayBuffer();
-      } catch (cause) {
-        checkAborted(signal);
-        if (read < READS) continue;
-        throw new StreamError(
-          "NETWORK",
-          `${repo}: the Hub's answer broke off ${READS} times in a row`,
-          { cause },
-        );
-      }
-      const { status, headers } = response;
-      if (response.ok) return new Response(body.byteLength > 0 ? body : null, { status, headers });
-      throw new Refused(
-        status,
-        headers.get("X-Error-Code") ?? "",
-        headers.get("X-Error-Message") ?? response.statusText,
-      );
-    }
+    const response = await net.fetch(input, { ...init, signal });
+    if (response.ok) return response;
+    const { status, headers, statusText } = response;
+    await response.body?.cancel();
+    throw new Refused(
+      status,
+      headers.get("X-Error-Code") ?? "",
+      printable(headers.get("X-Error-Message") ?? statusText),
+    );
   };
+}
+
+/** Made harmless for a terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\x20-\x7e]/g, " ").slice(0, 200);
 }
 
 function failure(error: unknown, repo: string, { signal, token, endpoint }: HubApiOptions): Error {
   if (error instanceof StreamError) return error;
   checkAborted(signal);
   if (!(error instanceof Refused))
-    return error instanceof SyntaxError
-      ? strange(repo, "it is not JSON; is HF_ENDPOINT the address of a Hub?")
-      : new StreamError("NETWORK", `${repo}: the Hub can't be reached`, { cause: error });
+    return strange(
+      repo,
+      error instanceof SyntaxError
+        ? "it is not JSON; is HF_ENDPOINT the address of a Hub?"
+        : String(error),
+    );
   const { status, reason, message } = error;
   const page = `${endpoint}/datasets/${repo}`;
   if (reason === "GatedRepo" && !token)
@@ -190,6 +185,8 @@ function failure(error: unknown, repo: string, { signal, token, endpoint }: HubA
     return unauthorized(
       `${repo}: the Hub does not know this token: it is mistyped, expired or revoked; make one at ${endpoint}/settings/tokens`,
     );
+  if (reason === "RevisionNotFound")
+    return new StreamError("SOURCE_NOT_FOUND", `${repo}: the commit is gone: ${message}`);
   if (reason === "RepoNotFound" || status === 401 || status === 404)
     return new StreamError(
       "SOURCE_NOT_FOUND",
@@ -199,8 +196,6 @@ function failure(error: unknown, repo: string, { signal, token, endpoint }: HubA
     );
   if (status === 403)
     return unauthorized(`${repo}: the Hub refuses access: ${message}; may the token read this?`);
-  if (status === 429 || status >= 500)
-    return new StreamError("NETWORK", `${repo}: the Hub answers ${status} ${message}`);
   return new StreamError("SOURCE_NOT_FOUND", `${repo}: the Hub answers ${status} ${message}`);
 }
 

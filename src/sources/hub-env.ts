@@ -64,7 +64,7 @@ async function tokenFile(env: Env): Promise<string> {
     return await readFile(path, "utf8");
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return "";
+    if (code === "ENOENT") return "";
     const name = written === undefined ? "token in HF_HOME" : "HF_TOKEN_PATH";
     throw new StreamError("BAD_OPTION", `${name}: can't be read: ${reasonOf(cause)}`);
   }
