@@ -60,7 +60,7 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
   const pool = createPool(memoryLimit);
   let needed: ((id: string) => number) | undefined;
   const ids = new Map<string, string>();
-  const space = createSpace({ folder, size, presence, locks, needOf });
+  const space = createSpace({ folder, size, presence, locks, needOf, giveUp });
   const wholePath = (file: string): string => join(folder, file + WHOLE);
 
   async function needOf(whole: string): Promise<number> {
@@ -73,6 +73,21 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
       ids.set(whole, id);
     }
     return needed(id);
+  }
+
+  async function giveUp(need: number): Promise<boolean> {
+    let victim: Entry<State> | undefined;
+    let latest = need;
+    for (const entry of shelf.entries()) {
+      const later = needed?.(entry.id) ?? Number.POSITIVE_INFINITY;
+      if (!entry.job || entry.users > 0 || later <= latest) continue;
+      victim = entry;
+      latest = later;
+    }
+    if (!victim) return false;
+    log(`${victim.name}: given up, since there is no room for what is needed sooner`);
+    await shelf.remove(victim);
+    return true;
   }
 
   const shelf = createShelf<State>({
@@ -112,9 +127,10 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
         const found = await rows?.read(row, room);
         if (found) return found;
         if (rows !== state.rows) continue;
+        if (growth.error) throw growth.error;
         // what another process writes may be there before its bytes are, on a network disk
-        if (entry.busy) await growth.finished();
-        else if (rows) await (state.renewing ??= renew(entry, row, rows));
+        if (entry.job) await entry.job;
+        else if (rows) await (state.renewing ??= renew(entry, row));
       }
       throw new StreamError("SHARD_CORRUPT", `${name}: row ${row} is damaged in the cache, again`, {
         context: { shard: name },
@@ -272,10 +288,9 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
   }
 
   /** Another process may have fetched it already; else the file goes, and comes again. */
-  async function renew(entry: Entry<State>, row: number, rows: Rows): Promise<void> {
+  async function renew(entry: Entry<State>, row: number): Promise<void> {
     const { id, name, state } = entry;
     try {
-      if (rows !== state.rows || entry.busy) return;
       const path = wholePath(state.file);
       const whole = await openWhole(path, id, name, pace);
       if (whole && (await whole.read(row))) {

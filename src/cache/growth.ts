@@ -14,8 +14,6 @@ export interface Growth {
   counted(rows: number): Promise<void>;
   /** Resolves when the row can be read. */
   reached(row: number): Promise<void>;
-  /** Resolves when all rows can be read. */
-  finished(): Promise<void>;
   add(rows: number): void;
   /** The number of rows is known before they are. */
   expect(count: number): void;
@@ -77,7 +75,6 @@ export function createGrowth(shard: string): Growth {
     },
     counted: (wanted) => wait(() => rows >= wanted || complete),
     reached: (row) => wait(() => row < stored),
-    finished: () => wait(() => complete && stored === rows),
     add(more) {
       stored += more;
       if (count === undefined) rows = Math.max(rows, stored);

@@ -64,8 +64,9 @@ export function createMemoryStore({ limit }: MemoryStoreOptions): Store {
       latest = need;
     }
     if (!victim) throw tooSmall(entry, more);
-    await shelf.remove(victim);
-    victim.state.rows.free(); // at once also where its feed has yet to notice
+    const removed = shelf.remove(victim);
+    victim.state.rows.free(); // a feed may take a while to notice
+    await removed;
   }
 
   function tooSmall(entry: Entry<State>, more: number): StreamError {

@@ -16,8 +16,8 @@ export interface Entry<State> {
   readonly feed: () => Promise<Feed>;
   /** Shards that are open. */
   readonly users: number;
-  /** Fetching, or waiting for another process that does. */
-  readonly busy: boolean;
+  /** Fetching, or waiting for another process that does, until it ends; never rejects. */
+  readonly job: Promise<void> | undefined;
   /** Gives up fetching. */
   readonly signal: AbortSignal;
   /** open() need not wait any longer. */
@@ -49,7 +49,7 @@ export interface Shelf<State> {
   ): Promise<Shard>;
   /** Fetches once more what can't be read. */
   fetch(entry: Entry<State>): void;
-  /** Takes it away, gives up fetching it. */
+  /** Takes away what nobody has open, gives up fetching it and waits for the end of that. */
   remove(entry: Entry<State>): Promise<void>;
   /** Gives up whatever is under way, waits for its end and drops all. Idempotent. */
   close(): Promise<void>;
@@ -60,8 +60,6 @@ export interface Shelf<State> {
 interface Held<State> extends Entry<State> {
   feed: () => Promise<Feed>;
   users: number;
-  busy: boolean;
-  /** Of the fetch under way. */
   job: Promise<void> | undefined;
   dropped: Promise<void> | undefined;
   readonly control: AbortController;
@@ -88,7 +86,6 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
       state: keeping.create(id),
       feed,
       users: 0,
-      busy: false,
       job: undefined,
       dropped: undefined,
       control,
@@ -103,8 +100,7 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
   }
 
   function fetch(entry: Held<State>): void {
-    if (entry.busy || entry.dropped) return;
-    entry.busy = true;
+    if (entry.job || entry.dropped) return;
     const job = bring(entry);
     entry.job = job;
     work.add(job);
@@ -121,13 +117,13 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
       entry.growth.fail(error);
       entry.failed(error);
     }
-    entry.busy = false;
+    entry.job = undefined;
     await settle(entry);
   }
 
   /** Drops what nobody needs any more. */
   async function settle(entry: Held<State>): Promise<void> {
-    if (entry.users > 0 || entry.busy) return;
+    if (entry.users > 0 || entry.job) return;
     const stays = keeping.keeps && entry.growth.complete && known.get(entry.id) === entry;
     if (!stays || closing) await drop(entry);
   }
@@ -140,7 +136,7 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
   async function remove(entry: Held<State>): Promise<void> {
     if (known.get(entry.id) === entry) known.delete(entry.id);
     entry.control.abort(givenUp(entry.name));
-    if (!entry.busy) await drop(entry);
+    await (entry.job ?? drop(entry));
   }
 
   function check(): void {
@@ -168,7 +164,7 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
         const { stored, rows, complete, error } = entry.growth;
         // a fetch that is all but over: who closes finds everything closed
         const ending = error !== undefined || (complete && stored === rows);
-        return entry.busy && ending ? (entry.job as Promise<void>) : settle(entry);
+        return entry.job && ending ? entry.job : settle(entry);
       };
       try {
         await unlessGivenUp(entry.opened, name, signal);

@@ -35,6 +35,8 @@ export interface SpaceOptions {
   readonly locks: Locks;
   /** When a whole file is needed; Infinity where that is not known. */
   readonly needOf: (file: string) => Promise<number>;
+  /** Gives up a part of this store that nobody waits for and that is needed later; false where there is none. */
+  readonly giveUp: (need: number) => Promise<boolean>;
 }
 
 /** Room is taken in steps, since the folder is listed for each. Bytes; of the size. */
@@ -54,7 +56,7 @@ interface Found {
 }
 
 export function createSpace(options: SpaceOptions): Space {
-  const { folder, size, presence, locks, needOf } = options;
+  const { folder, size, presence, locks, needOf, giveUp } = options;
   const step = Math.min(LARGEST_STEP, Math.floor(size / STEPS));
   let turn: Promise<unknown> = Promise.resolve();
 
@@ -76,6 +78,18 @@ export function createSpace(options: SpaceOptions): Space {
     });
     turn = mine.catch(() => undefined);
     return mine;
+  }
+
+  /** Once more after each part that was given up: outside of the lock, which that part may be waiting for. */
+  async function pressing<T>(growing: Growing, work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await alone(work, growing.signal);
+      } catch (error) {
+        const full = error instanceof StreamError && error.code === "CACHE";
+        if (!full || !(await giveUp(growing.need))) throw error;
+      }
+    }
   }
 
   interface Use {
@@ -142,8 +156,9 @@ export function createSpace(options: SpaceOptions): Space {
   }
 
   return {
-    reserve: ({ shard, file, need, signal }, least) =>
-      alone(async () => {
+    reserve: (growing, least) =>
+      pressing(growing, async () => {
+        const { shard, file, need } = growing;
         const { idle, open, parts, total } = await look(file);
         const wanted = least + step;
         const missing = total + wanted - size;
@@ -157,9 +172,10 @@ export function createSpace(options: SpaceOptions): Space {
         }
         presence.reserve(file, granted);
         return granted;
-      }, signal),
-    free: ({ shard, file, need, signal }, bytes, cause) =>
-      alone(async () => {
+      }),
+    free: (growing, bytes, cause) =>
+      pressing(growing, async () => {
+        const { shard, file, need } = growing;
         const { idle, open, parts, total } = await look(file);
         if ((await evict(idle, Math.max(bytes, step), need)) > 0) return;
         const disk = await statfs(folder).catch(() => undefined);
@@ -170,7 +186,7 @@ export function createSpace(options: SpaceOptions): Space {
           cause: new Error(`${folder}: ${codeOf(cause)}`, { cause }),
           context: { shard, size, open, parts, needed: bytes, left },
         });
-      }, signal),
+      }),
     trim: () =>
       alone(async () => {
         const { idle, total } = await look();

@@ -9,8 +9,8 @@ const random = (below: number): number => {
   state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
   return Math.floor((state / 2 ** 32) * below);
 };
-let ended = false;
-process.on("message", () => (ended = true));
+const end = new AbortController();
+process.on("message", () => end.abort());
 let [reads, wrong] = [0, 0];
 const codes: Record<string, number> = {};
 let made = 0;
@@ -19,7 +19,7 @@ let made = 0;
 const data = Array.from({ length: Number(feeds) }, (_, feed) => rowsOf(60, feed, 3_000));
 
 async function reader(): Promise<void> {
-  while (!ended) {
+  while (!end.signal.aborted) {
     const feed = random(data.length);
     const rows = data[feed]!;
     const { make } = testFeed(rows);
@@ -38,7 +38,7 @@ async function reader(): Promise<void> {
     try {
       const shard = await store.open(`feed ${feed}`, `feed-${feed}`, slow);
       try {
-        for (let count = 0; count < 30 && !ended; count++) {
+        for (let count = 0; count < 30 && !end.signal.aborted; count++) {
           const row = random(rows.length);
           await shard.counted(row + 1);
           const found = await shard.read(row);
