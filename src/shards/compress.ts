@@ -26,19 +26,22 @@ export async function* compress(
   }
 }
 
-/** Larger pieces of small ones: headers are 512 bytes, and each piece costs a trip to another thread. */
+/** Larger pieces of small ones, in memory of their own: headers are 512 bytes, and each piece costs a trip to another thread. */
 export async function* inPieces(
   bytes: AsyncIterable<Uint8Array>,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let parts: Uint8Array[] = [];
+  let piece = new Uint8Array(PIECE);
   let length = 0;
-  for await (const part of bytes) {
-    parts.push(part);
-    length += part.length;
-    if (length < PIECE) continue;
-    yield Buffer.concat(parts);
-    parts = [];
-    length = 0;
-  }
-  if (length > 0) yield Buffer.concat(parts);
+  for await (const part of bytes)
+    for (let from = 0; from < part.length;) {
+      const some = part.subarray(from, from + PIECE - length);
+      piece.set(some, length);
+      from += some.length;
+      length += some.length;
+      if (length < PIECE) continue;
+      yield piece;
+      piece = new Uint8Array(PIECE);
+      length = 0;
+    }
+  if (length > 0) yield piece.subarray(0, length);
 }
