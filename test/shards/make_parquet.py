@@ -224,6 +224,28 @@ for codec in ["snappy", "gzip"]:
     frame.to_parquet(os.path.join(folder, f"pandas-{codec}.parquet"), compression=codec)
     case(f"pandas-{codec}.parquet", [(k, k, "img", b) for k, b in zip(keys, bodies)])
 
+# --- small ones, to be damaged by parquet-hostile.ts -------------------------
+tiny = [{"bytes": noise(i % 50), "path": f"{i}.jpg"} if i % 7 else None for i in range(40)]
+for version in ["1.0", "2.0"]:
+    for codec in ["none", "snappy", "zstd", "gzip", "brotli", "lz4"]:
+        for encoding in ["plain", "dictionary", "delta"]:
+            listed = encoding == "dictionary"
+            column = [[one, one] for one in tiny] if listed else tiny
+            prefix = "image.list.element" if listed else "image"
+            delta = {f"{prefix}.bytes": "DELTA_BYTE_ARRAY", f"{prefix}.path": "DELTA_LENGTH_BYTE_ARRAY", "n": "DELTA_BINARY_PACKED"}
+            written(
+                f"hostile-{version[0]}-{codec}-{encoding}.parquet",
+                pa.table({"n": pa.array(range(40)), "image": pa.array(column, pa.list_(struct) if listed else struct)}),
+                compression=codec,
+                data_page_version=version,
+                use_dictionary=listed,
+                column_encoding=delta if encoding == "delta" else None,
+                write_page_checksum=True,
+                write_batch_size=4,
+                data_page_size=100,
+                row_group_size=25,
+            )
+
 # --- what can't be read ------------------------------------------------------
 written("no-image.parquet", pa.table({"text": ["a"], "number": [1]}))
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -215,4 +215,21 @@ describe("what can't be read", () => {
       expect(error.message).toMatch(/^x\.parquet: .*encrypted.* at byte \d+$/);
     }
   });
+});
+
+test("damaged anywhere, a file is read as it was or refused, in little memory", () => {
+  const script = fileURLToPath(new URL("parquet-hostile.ts", import.meta.url));
+  const files = readdirSync(folder).filter((name) => name.startsWith("hostile-"));
+  expect(files.length).toBe(36);
+  const paths = files.map((name) => join(folder, name));
+  const found: unknown = JSON.parse(
+    output(process.execPath, ["--max-old-space-size=96", script, "6000", ...paths]),
+  );
+  expect(found).toMatchObject({
+    same: expect.any(Number) as number,
+    refused: expect.any(Number) as number,
+  });
+  const { refused, memory } = found as { refused: number; memory: number };
+  expect(refused).toBeGreaterThan(3000);
+  expect(memory).toBeLessThan(400);
 });
