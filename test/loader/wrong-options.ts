@@ -46,7 +46,7 @@ export const wrongOptions: readonly (readonly [
   [{ imageField: "" }, ["imageField"]],
   [{ cache: "" }, ["cache"]],
   [{ cacheSize: "big" }, ["cacheSize", '"big"', "100GB"]],
-  [{ cacheSize: 0 }, ["cacheSize", "got 0", "1048576"]],
+  [{ cacheSize: 0 }, ["cacheSize", "got", "1048576"]],
   [{ memoryLimit: "5 bananas" }, ["memoryLimit", '"5 bananas"', "1.5TiB"]],
   [{ whenFull: "panic" }, ["whenFull", '"panic"', "error", "memory"]],
   [{ requests: 0 }, ["requests", "got 0", "1 to 256"]],
