@@ -96,6 +96,7 @@ export async function* download(
       if (total !== at) facts.doubt(`it ends at byte ${total}, bytes from ${at} were asked for`);
       return undefined;
     }
+    if (status === 416) throw new Setback("a range was refused that nobody asked for");
     if (status === 200) {
       // a compressed file of the size that is known, named as encoded by mistake
       const plain = encoding === undefined || (length !== undefined && length === known.size);
@@ -191,8 +192,11 @@ export async function* download(
 
   /** The answer came to its end. */
   function finish(part: Part, position: number): void {
-    if (!part.whole) return;
-    if (!part.framed && facts.size === undefined && closedAt !== position) {
+    if (!part.whole) {
+      if (position !== part.stop) throw new Setback("the connection was closed early");
+      return;
+    }
+    if (!part.framed && (position === 0 || position !== (facts.size ?? closedAt))) {
       closedAt = position;
       throw new Setback("the connection was closed, and the answer had not said its length");
     }

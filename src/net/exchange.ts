@@ -45,6 +45,7 @@ export function exchange(
   let over = false;
   let failure: Error | undefined;
   let unwanted = -1;
+  let watched = 0;
   let controller: Dispatcher.DispatchController | undefined;
   let wake: (() => void) | undefined;
   let timer: NodeJS.Timeout | undefined;
@@ -54,7 +55,7 @@ export function exchange(
     if (over) return;
     over = true;
     failure = error;
-    clearTimeout(timer);
+    unwatch();
     signal.removeEventListener("abort", abort);
     if (error) reject(error); // no effect once there is an answer
     wake?.();
@@ -70,8 +71,18 @@ export function exchange(
   const abort = (): void => drop(signal.reason as Error);
 
   function watch(): void {
+    const mine = ++watched;
+    const late = (): void => {
+      if (mine === watched) drop(new Setback(`no byte for ${stall / 1000} s`));
+    };
     clearTimeout(timer);
-    timer = setTimeout(() => drop(new Setback(`no byte for ${stall / 1000} s`)), stall);
+    // what came while this thread was busy is looked at first
+    timer = setTimeout(() => setImmediate(late), stall);
+  }
+
+  function unwatch(): void {
+    watched++;
+    clearTimeout(timer);
   }
 
   async function read(): Promise<Uint8Array | undefined> {
@@ -87,7 +98,7 @@ export function exchange(
       if (queue.length > 0 || over) continue;
       watch();
       await new Promise<void>((resolve) => (wake = resolve));
-      clearTimeout(timer);
+      unwatch();
     }
   }
 
@@ -112,7 +123,7 @@ export function exchange(
     },
     onResponseStart(_, status, fields) {
       if (status < 200 || over) return;
-      clearTimeout(timer);
+      unwatch();
       const headers = new Map<string, string>();
       for (const [name, value] of Object.entries(fields))
         if (value !== undefined)

@@ -86,6 +86,8 @@ describe("faults that pass", () => {
     "chunks that are cut": [{ chunked: true, cut: 1000 }],
     "no length": [{ unframed: true }],
     "no length, and a cut": [{ unframed: true, cut: 1000 }],
+    "a range without a length, and a cut": [{ cut: 9000 }, { unframed: true, cut: 0 }],
+    "no length, and the same cut again and again": Array<Fault>(3).fill({ unframed: true, cut: 0 }),
     "a slow drip": [{ drip: true, cut: 20_000 }],
     "gzip that nobody asked for": [{ gzip: true }],
     "gzip after a cut": [{ cut: 9000 }, { gzip: true }],
