@@ -15,7 +15,7 @@ const LONGEST_MAGIC = 10;
 /**
  * The bytes of a shard unpacked, where its first bytes say that it is gzip or Zstandard, whatever its name; else as they are. Takes input only when
  * output is asked for. Data that are damaged, cut, or followed by anything but more of the same (or, as tape drives leave it after gzip, zeros) reject
- * SHARD_CORRUPT with the unpacked bytes so far as offset; errors of `bytes` are passed on. Breaking off closes `bytes`.
+ * SHARD_CORRUPT with the unpacked bytes so far as offset (the place is at most 64 KiB on); errors of `bytes` are passed on. Breaking off closes `bytes`.
  */
 export async function* decompress(
   bytes: AsyncIterable<Uint8Array>,

