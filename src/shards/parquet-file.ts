@@ -103,8 +103,8 @@ export interface Pull {
   peek(length: number): Promise<Uint8Array>;
   /** As peek, and takes them. */
   take(length: number): Promise<Uint8Array>;
-  /** The next `length` bytes, in memory, as a pull of their own. */
-  hold(length: number): Promise<Pull>;
+  /** The next bytes as a pull of their own; they fill `into`. */
+  hold(into: Uint8Array): Promise<Pull>;
   /** Steps over what comes before `offset`. */
   skipTo(offset: number): Promise<void>;
   close(): Promise<void>;
@@ -175,9 +175,9 @@ export function createPull(shard: string, from: number, pieces: AsyncIterable<Ui
       drop(wanted);
       return bytes;
     },
-    async hold(wanted) {
+    async hold(into) {
       const from = at;
-      const into = new Uint8Array(wanted);
+      const wanted = into.length;
       while (at < from + wanted) {
         if (length === 0 && !(await gather(1))) throw short();
         const piece = (held[0] as Uint8Array).subarray(0, from + wanted - at);

@@ -46,13 +46,13 @@ export function unpackRuns(bytes: Uint8Array, width: number, into: Uint8Array | 
     const count = Math.floor(header.value / 2);
     const left = into.length - done;
     if (header.value % 2 === 0) {
-      if (count > left) throw new Error(`a run of ${count} where ${left} values are left`);
       if (at + size > bytes.length) throw new Error("runs end early");
       let value = 0;
       for (let i = 0; i < size; i++) value += (bytes[at++] as number) * 2 ** (8 * i);
       if (value > mask) throw new Error(`${value} does not fit ${width} bits`);
-      into.fill(value, done, done + count);
-      done += count;
+      // some writers let the last run go on beyond the values
+      into.fill(value, done, done + Math.min(count, left));
+      done += Math.min(count, left);
       continue;
     }
     // groups of eight, of which the last may be beyond the values

@@ -6,6 +6,7 @@ import { createPull, heldBytes, type Pull, type RandomBytes } from "./parquet-fi
 import { physical, readFooter, type Chunk, type Group, type Node } from "./parquet-footer.ts";
 import { pages, type Page } from "./parquet-pages.ts";
 import type { Value } from "./parquet-values.ts";
+import { groupOf, LARGEST_IMAGE, LARGEST_JSON, tooLarge } from "./rows.ts";
 import { splitName } from "./samples.ts";
 import { corrupt } from "./tar.ts";
 
@@ -13,8 +14,6 @@ export { fileBytes, type RandomBytes } from "./parquet-file.ts";
 
 /** Bytes of a row group that are kept because another column, which comes after them in the file, is needed beside them. */
 const MOST_HELD = 1 << 28;
-/** Metadata beyond this is not looked at. Bytes. */
-const LARGEST_JSON = 1 << 20;
 
 /**
  * The images of a Parquet file (https://parquet.apache.org/docs/file-format/). Reads the footer in one request, two where it is larger than 256 KiB; each
@@ -67,8 +66,9 @@ async function* readRows(
   const pull = createPull(shard, from, file.stream(from, to, signal));
   try {
     let row = 0;
+    const room = createRooms();
     for (const [number, group] of groups.entries()) {
-      const pulls = await pullsOf(plan, number, group, pull, signal);
+      const pulls = await pullsOf(plan, number, group, pull, room, signal);
       const cells = new Map(
         nodes.map((node, i) => {
           const chunk = group.chunks[i] as Chunk;
@@ -112,6 +112,7 @@ async function pullsOf(
   number: number,
   { chunks }: Group,
   pull: Pull,
+  room: (place: number, size: number) => Uint8Array,
   signal: AbortSignal,
 ): Promise<Pull[]> {
   const size = ({ from, to }: Chunk): number => to - from;
@@ -140,9 +141,20 @@ async function pullsOf(
   for (const chunk of ordered) {
     if (pulls.has(chunk)) continue;
     await pull.skipTo(chunk.from);
-    pulls.set(chunk, chunk === streamed ? pull : await pull.hold(size(chunk)));
+    const held = (): Promise<Pull> => pull.hold(room(chunks.indexOf(chunk), size(chunk)));
+    pulls.set(chunk, chunk === streamed ? pull : await held());
   }
   return chunks.map((chunk) => pulls.get(chunk) as Pull);
+}
+
+/** Memory for a column, the same for each row group: rows have their bytes to themselves, so nothing looks at it later. */
+function createRooms(): (place: number, size: number) => Uint8Array {
+  const rooms: Uint8Array[] = [];
+  return (place, size) => {
+    let room = rooms[place];
+    if (!room || room.length < size) rooms[place] = room = new Uint8Array(size);
+    return room.subarray(0, size);
+  };
 }
 
 /** The values of one row in one column: one, or those of its list; undefined is null. */
@@ -201,21 +213,29 @@ function makeRow(
   const path = text(columns.path, Math.max(first, 0)) || undefined;
   const key = text(columns.key) || (path && (splitName(path)?.key ?? path)) || `row ${number}`;
   const image = images[first];
-  if (image === undefined) {
-    const reason =
-      path === undefined
-        ? "the row has no image"
-        : "the row has a path instead of an image: write the file with the images in it";
-    notes.problem({ shard, key, reason });
-  }
-  const group = text(columns.group) ?? groupIn(text(columns.json), options.group);
+  const size = image === undefined ? 0 : sizeOf(image);
+  if (size === 0 || size > LARGEST_IMAGE)
+    notes.problem({ shard, key, reason: reasonOf(size, path) });
+  const json = columns.json && cells.get(columns.json)?.[0];
+  const inJson =
+    json instanceof Uint8Array && options.group !== undefined && json.length <= LARGEST_JSON
+      ? groupOf(json, options.group)
+      : undefined;
   return {
     key,
-    group: group ?? key,
+    group: text(columns.group) ?? inJson ?? key,
     name: path ?? columns.name,
     // memory of its own: a view would keep the whole page
-    bytes: image instanceof Uint8Array ? new Uint8Array(image) : new Uint8Array(0),
+    bytes: image instanceof Uint8Array && size <= LARGEST_IMAGE ? new Uint8Array(image) : none(),
   };
+}
+
+const none = (): Uint8Array => new Uint8Array(0);
+
+function reasonOf(size: number, path: string | undefined): string {
+  if (size > 0) return tooLarge(size);
+  if (path === undefined) return "the row has no image";
+  return "the row has a path instead of an image: write the file with the images in it";
 }
 
 function sizeOf(value: Value): number {
@@ -228,18 +248,4 @@ function textOf(node: Node, value: Value): string {
   if (value instanceof Uint8Array) return utf8.decode(value);
   if (!node.unsigned) return String(value);
   return String(BigInt.asUintN(node.leaf?.type === physical.int32 ? 32 : 64, value));
-}
-
-/** The field of the JSON where it is a string or a number. */
-function groupIn(json: string | undefined, name: string | undefined): string | undefined {
-  if (json === undefined || name === undefined || json.length > LARGEST_JSON) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return undefined;
-  const group: unknown = (value as { readonly [name: string]: unknown })[name];
-  return typeof group === "string" || typeof group === "number" ? String(group) : undefined;
 }

@@ -247,6 +247,9 @@ for version in ["1.0", "2.0"]:
             )
 
 # --- what can't be read ------------------------------------------------------
+sounds = datasets.Features({"sound": datasets.Audio()})
+only = mixed.select(["sound"]).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": sounds.to_dict()}})})
+written("sound-only.parquet", only)
 written("no-image.parquet", pa.table({"text": ["a"], "number": [1]}))
 
 import pyarrow.parquet.encryption as pe
