@@ -14,7 +14,7 @@ import { createLocks } from "./lock.ts";
 import { createPart, isFull, type Part } from "./part.ts";
 import { codeOf, createPresence, type Presence } from "./presence.ts";
 import { createMemoryRows, type MemoryRows } from "./rows.ts";
-import { createShelf, unlessGivenUp, type Entry } from "./shelf.ts";
+import { createShelf, GaveWay, unlessGivenUp, type Entry } from "./shelf.ts";
 import { createSpace, PART, WHOLE, type Growing } from "./space.ts";
 import type { Store } from "./store.ts";
 
@@ -190,6 +190,7 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
 
     /** Rows that found no room on the disk. */
     function overflow(cause: unknown): MemoryRows {
+      if (cause instanceof GaveWay) throw cause;
       const error = cause instanceof StreamError ? cause : unusable(name, codeOf(cause), cause);
       if (error.code !== "CACHE" || whenFull !== "memory" || entry.users === 0) throw error;
       log(`${error.message}; the rest of it is kept in memory`);

@@ -2,7 +2,7 @@ import { StreamError } from "../errors.ts";
 import { createNotebook } from "../shards/notes.ts";
 import { createPool } from "./chunks.ts";
 import { createMemoryRows, type MemoryRows } from "./rows.ts";
-import { createShelf, unlessGivenUp, type Entry } from "./shelf.ts";
+import { createShelf, GaveWay, unlessGivenUp, type Entry } from "./shelf.ts";
 import type { Store } from "./store.ts";
 
 export interface MemoryStoreOptions {
@@ -11,7 +11,7 @@ export interface MemoryStoreOptions {
 }
 
 interface State {
-  readonly rows: MemoryRows;
+  rows: MemoryRows;
 }
 
 /**
@@ -27,6 +27,9 @@ export function createMemoryStore({ limit }: MemoryStoreOptions): Store {
     create: () => ({ rows: createMemoryRows(pool) }),
     async fetch(entry) {
       const { growth, state, signal } = entry;
+      growth.restart();
+      state.rows.free();
+      state.rows = createMemoryRows(pool);
       const feed = await unlessGivenUp(entry.feed(), entry.name, signal);
       if (feed.count !== undefined) growth.expect(feed.count);
       entry.started();
@@ -63,7 +66,10 @@ export function createMemoryStore({ limit }: MemoryStoreOptions): Store {
       victim = other;
       latest = need;
     }
-    if (!victim) throw tooSmall(entry, more);
+    if (!victim) {
+      const error = tooSmall(entry, more);
+      throw entry.users > 0 ? error : new GaveWay(error);
+    }
     const removed = shelf.remove(victim);
     victim.state.rows.free(); // a feed may take a while to notice
     await removed;

@@ -101,10 +101,10 @@ export async function createPart(options: PartOptions): Promise<Part> {
       await reserve(offsets.end + end.length);
       await put([end], offsets.end);
       await handle.datasync();
-      // whole seconds can be set again exactly when the time of use is: see openFile, which refuses a file whose time changed
+      // whole seconds can be set again exactly when the time of use is set: see openFile, which refuses a file whose time changed
       const { mtimeMs } = await handle.stat();
       const seconds = Math.floor(mtimeMs / 1000);
-      await handle.utimes(seconds, seconds);
+      await handle.utimes(mtimeMs / 1000, seconds);
       await rename(path, whole);
     },
     remove: () => rm(path, { force: true }),

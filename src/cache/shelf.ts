@@ -24,10 +24,21 @@ export interface Entry<State> {
   readonly started: () => void;
 }
 
+/** There was no room for what nobody waits for. Where somebody does by now, it is tried again, with more right to the room. */
+export class GaveWay extends Error {
+  override readonly name = "GaveWay";
+  readonly reason: StreamError;
+
+  constructor(reason: StreamError) {
+    super(reason.message);
+    this.reason = reason;
+  }
+}
+
 /** How one kind of store keeps rows. */
 export interface Keeping<State> {
   create(id: string): State;
-  /** Brings the rows, all of them, and tells `growth`. What it rejects with is what those who wait get. */
+  /** Brings the rows, all of them from the first, and tells `growth`. What it rejects with is what those who wait get. */
   fetch(entry: Entry<State>): Promise<void>;
   /** A row that exists; waits until it is stored. */
   read(entry: Entry<State>, row: number, room: Room | undefined): Promise<Row>;
@@ -109,7 +120,7 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
 
   async function bring(entry: Held<State>): Promise<void> {
     try {
-      await keeping.fetch(entry);
+      await fetchWatched(entry);
       entry.started();
     } catch (cause) {
       const error = closing ? storeClosed() : asStreamError(cause);
@@ -119,6 +130,17 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
     }
     entry.job = undefined;
     await settle(entry);
+  }
+
+  async function fetchWatched(entry: Held<State>): Promise<void> {
+    for (;;) {
+      try {
+        return await keeping.fetch(entry);
+      } catch (error) {
+        if (!(error instanceof GaveWay)) throw error;
+        if (entry.users === 0 || entry.signal.aborted) throw error.reason;
+      }
+    }
   }
 
   /** Drops what nobody needs any more. */

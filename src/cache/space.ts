@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { StreamError } from "../errors.ts";
 import type { Locks } from "./lock.ts";
 import { codeOf, type Presence } from "./presence.ts";
+import { GaveWay } from "./shelf.ts";
 
 /** How many bytes the folder holds, over all processes, and what goes when there is no more room. */
 export interface Space {
@@ -81,13 +82,15 @@ export function createSpace(options: SpaceOptions): Space {
   }
 
   /** Once more after each part that was given up: outside of the lock, which that part may be waiting for. */
-  async function pressing<T>(growing: Growing, work: () => Promise<T>): Promise<T> {
+  async function pressing<T>(growing: Growing, work: (need: number) => Promise<T>): Promise<T> {
     for (;;) {
+      const { need } = growing; // it changes
       try {
-        return await alone(work, growing.signal);
+        return await alone(() => work(need), growing.signal);
       } catch (error) {
-        const full = error instanceof StreamError && error.code === "CACHE";
-        if (!full || !(await giveUp(growing.need))) throw error;
+        if (!(error instanceof StreamError && error.code === "CACHE")) throw error;
+        if (await giveUp(need)) continue;
+        throw need === Number.NEGATIVE_INFINITY ? error : new GaveWay(error);
       }
     }
   }
@@ -108,7 +111,8 @@ export function createSpace(options: SpaceOptions): Space {
     const reserved = new Map(users.flatMap(({ files }) => [...files]));
     const idle: Found[] = [];
     let [open, parts] = [0, 0];
-    for (const name of await readdir(folder)) {
+    const names = await readdir(folder);
+    for (const name of names) {
       const part = name.indexOf(PART);
       if (part < 0 && !name.endsWith(WHOLE)) continue;
       if (name === file) continue;
@@ -125,8 +129,10 @@ export function createSpace(options: SpaceOptions): Space {
       } else if (inUse.has(name)) open += found.size;
       else idle.push({ file: name, bytes: found.size, used: found.atimeMs });
     }
-    // room is taken before the file is there
-    for (const [name, bytes] of reserved) if (name !== file) parts += bytes;
+    // room is taken before the file is there, and given back after it has got its name
+    const wholes = new Set(names);
+    for (const [name, bytes] of reserved)
+      if (name !== file && !wholes.has(name.slice(0, name.indexOf(PART)) + WHOLE)) parts += bytes;
     const all = idle.reduce((sum, { bytes }) => sum + bytes, open + parts);
     return { idle, open, parts, total: all };
   }
@@ -157,8 +163,8 @@ export function createSpace(options: SpaceOptions): Space {
 
   return {
     reserve: (growing, least) =>
-      pressing(growing, async () => {
-        const { shard, file, need } = growing;
+      pressing(growing, async (need) => {
+        const { shard, file } = growing;
         const { idle, open, parts, total } = await look(file);
         const wanted = least + step;
         const missing = total + wanted - size;
@@ -174,8 +180,8 @@ export function createSpace(options: SpaceOptions): Space {
         return granted;
       }),
     free: (growing, bytes, cause) =>
-      pressing(growing, async () => {
-        const { shard, file, need } = growing;
+      pressing(growing, async (need) => {
+        const { shard, file } = growing;
         const { idle, open, parts, total } = await look(file);
         if ((await evict(idle, Math.max(bytes, step), need)) > 0) return;
         const disk = await statfs(folder).catch(() => undefined);
