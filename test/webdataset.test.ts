@@ -1,8 +1,12 @@
-import { createReadStream, readFileSync } from "node:fs";
+import { once } from "node:events";
+import { createReadStream, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join as joinPath } from "node:path";
+import { pathToFileURL } from "node:url";
 import { gzipSync, zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import {
   createNotebook,
   readTar,
@@ -12,6 +16,7 @@ import {
   type NewSample,
   type WebDatasetSample,
 } from "../src/webdataset.ts";
+import { packCommand } from "../src/cli/pack.ts";
 import { inChunks, split, watched } from "./fixtures/chunks.ts";
 import { collect, noise, output, temporaryFolder } from "./fixtures/files.ts";
 import { lines, root, testPython } from "./fixtures/serve.ts";
@@ -412,3 +417,54 @@ function contents(members: NewSample["members"], lower = false): { [extension: s
     ]),
   );
 }
+
+describe("docs/webdataset.md", () => {
+  const page = readFileSync(joinPath(root, "docs/webdataset.md"), "utf8");
+  const blocks = [...page.matchAll(/^```ts\n(.*?)^```/gms)].map(([, block = ""]) => block);
+  const prints: readonly RegExp[] = [
+    /^(\S+ \w+ \d+, \w+ \d+\n?){34}$/,
+    /^\d{7}$/,
+    /^34 \{.*\} \[\]$/,
+    /^(\S+\.jpg \d+ [0-9a-f]{64}\n?){33}$/,
+    /^written$/,
+  ];
+
+  test("has a snippet for each line above", () => {
+    expect(blocks).toHaveLength(prints.length);
+  });
+
+  test.each(blocks.map((block, at) => [at, block] as const))(
+    "snippet %i runs",
+    async (at, block) => {
+      const folder = temporaryFolder();
+      symlinkSync(joinPath(root, "shards"), joinPath(folder, "shards"));
+      const server = createServer((_request, response) => {
+        response.end(gzipSync(readFileSync(joinPath(root, "shards/photos-000000.tar"))));
+      });
+      await once(server.listen(0, "127.0.0.1"), "listening");
+      onTestFinished(() => void server.close());
+      const { port } = server.address() as AddressInfo;
+      const file = joinPath(folder, "snippet.mts");
+      const source = pathToFileURL(joinPath(root, "src/webdataset.ts")).href;
+      writeFileSync(
+        file,
+        block
+          .replaceAll('"ssl-r1-stream/webdataset"', JSON.stringify(source))
+          .replaceAll("https://example.com", `http://127.0.0.1:${port}`),
+      );
+      expect((await lines(process.execPath, [file], folder)).join("\n")).toMatch(prints[at]!);
+      if (!block.includes("cats-000000")) return;
+      const input = createReadStream(joinPath(folder, "cats-000000.tar.gz"));
+      expect((await collect(readWebDataset(input))).map(({ key }) => key)).toEqual(
+        [0, 1, 2].map((i) => `cats/${i}`),
+      );
+    },
+  );
+
+  test("the flags of pack are those it has", () => {
+    const section = page.slice(page.indexOf("### A folder"), page.indexOf("## Errors"));
+    const described = [...section.matchAll(/^\| `(--[a-z-]+)/gm)].map(([, flag]) => flag);
+    const flags = packCommand().options.map(({ long }) => long);
+    expect(new Set([...described, "--force"])).toEqual(new Set(flags));
+  });
+});

@@ -8,11 +8,14 @@ import { members } from "../../src/shards/tar.ts";
 import { output, temporaryFolder } from "../fixtures/files.ts";
 import { endOfArchive, entry, join, rawMember, tarOf } from "../fixtures/tar.ts";
 
-async function group(bytes: Uint8Array): Promise<{ found: Sample[]; notes: Notes }> {
+async function group(
+  bytes: Uint8Array,
+  image?: string,
+): Promise<{ found: Sample[]; notes: Notes }> {
   const notes = createNotebook();
   const found: Sample[] = [];
-  for await (const sample of samples(members(fromBytes(bytes, "x.tar"), "x.tar"), "x.tar", notes))
-    found.push(sample);
+  const all = members(fromBytes(bytes, "x.tar"), "x.tar");
+  for await (const sample of samples(all, "x.tar", notes, image)) found.push(sample);
   return { found, notes };
 }
 
@@ -73,6 +76,33 @@ test("the image: the first by whole extension, else by its last part", async () 
   );
   expect(found.map(({ image }) => image?.name)).toEqual(["a.jpg", "b.v2.jpg", "c.jpg"]);
   expect(notes.skipped).toEqual({ "further image": 4 });
+});
+
+test("the image the user names: the whole extension, whatever its case, and no other", async () => {
+  const bytes = archive(
+    "a.jpg",
+    "a.SEG.png",
+    "a.json",
+    "b.png",
+    "b.seg.png.txt",
+    "c/d.x.seg.png",
+    "e.seg.png",
+    "e.Seg.Png",
+    "f.img",
+    "f.jpg",
+  );
+  const chosen = async (image: string): Promise<unknown> => {
+    const { found, notes } = await group(bytes, image);
+    return [found.flatMap((sample) => sample.image?.name ?? []), notes.skipped];
+  };
+  expect(await chosen("seg.png")).toEqual([
+    ["a.SEG.png", "e.seg.png"],
+    { "no image": 3, "further image": 1 },
+  ]);
+  expect(await chosen("JPG")).toEqual([["a.jpg", "f.jpg"], { "no image": 3 }]);
+  // no name of an image, but the user says that it is one
+  expect(await chosen("img")).toEqual([["f.img"], { "no image": 4 }]);
+  expect(await chosen("png")).toEqual([["b.png"], { "no image": 4 }]);
 });
 
 test("extensions of images, whatever their case", () => {
