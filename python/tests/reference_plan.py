@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import accumulate
 
 MASK32 = 2**32 - 1
 MASK64 = 2**64 - 1
@@ -124,11 +125,11 @@ class Random:
 
 
 class Deal:
-    """Which rows belong to which partition."""
+    """Which rows of a source belong to which partition; `own` stands in its keys, `first` is its first shard."""
 
-    def __init__(self, seed: int, rows: list[int], partitions: int, deal: str) -> None:
-        self.rows, self.partitions = rows, partitions
-        self.dealt = Random(seed, "deal").shuffle(list(range(len(rows))))
+    def __init__(self, seed: int, rows: list[int], partitions: int, deal: str, own: tuple[int, ...], first: int) -> None:
+        self.rows, self.partitions, self.deal, self.own, self.first = rows, partitions, deal, own, first
+        self.dealt = Random(seed, "deal", *own).shuffle(list(range(len(rows))))
         self.whole = len(rows) // partitions if deal == "shards" else 0
 
     def ranks(self, partition: int) -> list[int]:
@@ -140,22 +141,93 @@ class Deal:
         shard = self.dealt[rank]
         everything = range(self.rows[shard])
         if rank < self.whole * self.partitions:
-            return [(shard, row) for row in everything]
-        return [(shard, row) for row in everything if row % self.partitions == (partition + rank) % self.partitions]
+            return [(self.first + shard, row) for row in everything]
+        return [(self.first + shard, row) for row in everything if row % self.partitions == (partition + rank) % self.partitions]
 
 
-def cycle_of(entries: list[dict]) -> list[str]:
-    weights = [entry["weight"] for entry in entries]
+def divided(weights: list[int]) -> list[int]:
     common = math.gcd(*weights)
-    weights = [weight // common for weight in weights]
+    return [weight // common for weight in weights]
+
+
+def smooth(weights: list[int]) -> list[int]:
+    """Smooth weighted round robin of items 0, 1, ..."""
+    weights = divided(weights)
     credit = [0] * len(weights)
     cycle = []
     for _ in range(sum(weights)):
         credit = [have + weight for have, weight in zip(credit, weights, strict=True)]
         best = credit.index(max(credit))
         credit[best] -= sum(weights)
-        cycle.append(entries[best]["name"])
+        cycle.append(best)
     return cycle
+
+
+def cycle_of(entries: list[dict]) -> list[str]:
+    return [entries[entry]["name"] for entry in smooth([entry["weight"] for entry in entries])]
+
+
+class Sources:
+    """Which of several sources a slot has, in one segment of the mix: k is counted from the segment's first step."""
+
+    def __init__(self, weights: list[int], spec: dict, cycle: list[str]) -> None:
+        self.b = spec["batch"] // spec["partitions"]
+        self.batch, self.partitions, self.shared = spec["batch"], spec["partitions"], spec["order"] == "shared"
+        self._kept: dict[tuple[str, int, int | str], list[int]] = {}
+        self.entries, self.cycle = cycle, smooth(weights)
+        self.length = len(self.cycle)
+        self.arcs = [source for source, weight in enumerate(divided(weights)) for _ in range(weight)]
+        self.stride = 89 * self.length // 144
+        while math.gcd(self.stride, self.length) != 1:
+            self.stride += 1
+        self.steps = len(cycle) // math.gcd(len(cycle), self.b)
+        self.round = self.length // math.gcd(self.length, self.partitions)
+
+    def of_turn(self, c: int, u: int) -> int:
+        place = u * self.partitions + (c + u // self.round) % self.partitions
+        return self.cycle[place % self.length]
+
+    def of_slot(self, s: int, t: int) -> int:
+        rest = self.batch % self.length
+        whole = self.batch - rest
+        if s < whole:
+            return self.cycle[(s + t) % self.length]
+        return self.arcs[((s - whole) * self.length // rest + t * self.stride) % self.length]
+
+    def at(self, k: int, c: int, j: int) -> int:
+        if self.shared:
+            return self.of_turn(c, (k * self.b + j) // len(self.entries))
+        return self.of_slot(c * self.b + j, k // self.steps)
+
+    def before(self, k: int, c: int, name: str, source: int) -> int:
+        """Earlier slots of the partition, before step k, with the entry and the source."""
+        size = len(self.entries)
+        if self.shared:
+            turns, rest = divmod(k * self.b, size)
+            period = self.round * self.partitions
+            whole, part = divmod(turns, period)
+            had = self.kept("turns", c, source, lambda: [self.of_turn(c, u) == source for u in range(period)])
+            count = (whole * had[period] + had[part]) * self.entries.count(name)
+            if self.of_turn(c, turns) == source:
+                count += sum(self.entries[(c * self.b + x) % size] == name for x in range(rest))
+            return count
+        t, rest = divmod(k, self.steps)
+        whole, part = divmod(t, self.length)
+        count = 0
+        for s in range(c * self.b, c * self.b + self.b):
+            held = self.kept("entry", s, name, lambda s=s: [self.entries[(s + y * self.b) % size] == name for y in range(self.steps)])
+            if held[-1]:
+                had = self.kept("source", s, source, lambda s=s: [self.of_slot(s, x) == source for x in range(self.length)])
+                count += held[-1] * (whole * had[-1] + had[part])
+                count += held[rest] * (had[part + 1] - had[part])
+        return count
+
+    def kept(self, what: str, at: int, of: int | str, make: Callable[[], list[bool]]) -> list[int]:
+        """How many hold before each place of a list: made once, or two thousand streams take an hour."""
+        key = (what, at, of)
+        if key not in self._kept:
+            self._kept[key] = list(accumulate(make(), initial=0))
+        return self._kept[key]
 
 
 class Plan:
@@ -163,9 +235,18 @@ class Plan:
         self.seed, self.batch, self.partitions = spec["seed"], spec["batch"], spec["partitions"]
         self.per_partition = self.batch // self.partitions
         self.spec = spec
-        self.deal = Deal(self.seed, rows, self.partitions, spec["deal"])
-        self.log = [(0, cycle_of(spec["entries"]))]
-        self.log += [(change["step"], cycle_of(change["entries"])) for change in spec.get("log", [])]
+        sources = spec.get("sources", [{"weight": 1, "shards": len(rows)}])
+        self.deals: list[Deal] = []
+        first = 0
+        for number, source in enumerate(sources):
+            own = (number,) if len(sources) > 1 else ()
+            part = rows[first : first + source["shards"]]
+            self.deals.append(Deal(self.seed, part, self.partitions, source.get("deal", spec["deal"]), own, first))
+            first += source["shards"]
+        changes = [{"step": 0, "entries": spec["entries"]}, *spec.get("log", [])]
+        self.log = [(change["step"], cycle_of(change["entries"])) for change in changes]
+        weights = [source["weight"] for source in sources]
+        self.sources = [Sources(weights, spec, cycle) for _, cycle in self.log] if len(sources) > 1 else None
         self.window = max(64, spec["window"] // self.partitions)
         self.first = max(16, 64 // self.partitions)
         cycle = len(self.log[0][1])
@@ -173,34 +254,46 @@ class Plan:
             self.cells = max(1, self.per_partition // (8 * cycle))
         else:
             self.cells = max(1, (self.per_partition + 4) // 8)
-        self.total = [sum(len(self.deal.of_shard(c, q)) for q in self.deal.ranks(c)) for c in range(self.partitions)]
-        self._epochs: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        #: Rows of each source in each partition.
+        self.total = [[sum(len(deal.of_shard(c, q)) for q in deal.ranks(c)) for c in range(self.partitions)] for deal in self.deals]
+        self._epochs: dict[tuple[int, int, int], list[tuple[int, int]]] = {}
         self._windows: dict[tuple[int | str, ...], list[int]] = {}
 
-    def turn(self, step: int, slot: int) -> tuple[str, int]:
-        """Name of the entry and position."""
+    def turn(self, step: int, slot: int) -> tuple[str, int, int]:
+        """Name of the entry, source, and position."""
         c, j = divmod(slot, self.per_partition)
         segment = max(m for m, (start, _) in enumerate(self.log) if start <= step)
         start, cycle = self.log[segment]
-        n = (step - start) * self.per_partition + j
+        k = step - start
+        n = k * self.per_partition + j
         name = cycle[(n + c * self.per_partition) % len(cycle)]
-        position = self.count(cycle, c, name, n)
-        for m in range(segment):
-            steps = self.log[m + 1][0] - self.log[m][0]
-            position += self.count(self.log[m][1], c, name, steps * self.per_partition)
-        return name, position
+        earlier = [(m, self.log[m + 1][0] - self.log[m][0]) for m in range(segment)]
+        if self.sources is None:
+            position = self.count(cycle, c, name, n)
+            for m, steps in earlier:
+                position += self.count(self.log[m][1], c, name, steps * self.per_partition)
+            return name, 0, position
+        here = self.sources[segment]
+        source = here.at(k, c, j)
+        position = sum(self.sources[m].before(steps, c, name, source) for m, steps in earlier)
+        position += here.before(k, c, name, source)
+        for other in range(j):
+            place = k * self.per_partition + other + c * self.per_partition
+            position += cycle[place % len(cycle)] == name and here.at(k, c, other) == source
+        return name, source, position
 
     def count(self, cycle: list[str], partition: int, name: str, places: int) -> int:
         turns, rest = divmod(places, len(cycle))
         start = partition * self.per_partition
         return turns * cycle.count(name) + sum(cycle[(start + n) % len(cycle)] == name for n in range(rest))
 
-    def epoch_rows(self, partition: int, epoch: int) -> list[tuple[int, int]]:
-        key = (partition, epoch)
+    def epoch_rows(self, source: int, partition: int, epoch: int) -> list[tuple[int, int]]:
+        key = (source, partition, epoch)
         if key not in self._epochs:
-            parts = ("shards", epoch) if self.spec["deal"] == "rows" else ("shards", epoch, partition)
-            ranks = Random(self.seed, *parts).shuffle(self.deal.ranks(partition))
-            self._epochs[key] = [row for rank in ranks for row in self.deal.of_shard(partition, rank)]
+            deal = self.deals[source]
+            parts = (epoch,) if deal.deal == "rows" else (epoch, partition)
+            ranks = Random(self.seed, "shards", *deal.own, *parts).shuffle(deal.ranks(partition))
+            self._epochs[key] = [row for rank in ranks for row in deal.of_shard(partition, rank)]
         return self._epochs[key]
 
     def span(self, epoch: int, r: int, total: int) -> tuple[int, int, int]:
@@ -213,8 +306,8 @@ class Plan:
             start += size
             number += 1
 
-    def shuffled(self, partition: int, name: str, epoch: int, number: int, rows: int) -> list[int]:
-        key: tuple[int | str, ...] = ("window", epoch, partition, number)
+    def shuffled(self, source: int, partition: int, name: str, epoch: int, number: int, rows: int) -> list[int]:
+        key: tuple[int | str, ...] = ("window", *self.deals[source].own, epoch, partition, number)
         if self.spec["order"] == "independent":
             key += (name,)
         if key not in self._windows:
@@ -223,16 +316,18 @@ class Plan:
 
     def locate(self, step: int, slot: int) -> dict:
         c = slot // self.per_partition
-        name, position = self.turn(step, slot)
-        epoch, r = divmod(position, self.total[c])
-        number, start, rows = self.span(epoch, r, self.total[c])
+        name, source, position = self.turn(step, slot)
+        total = self.total[source][c]
+        epoch, r = divmod(position, total)
+        number, start, rows = self.span(epoch, r, total)
         offset = r - start
-        window = self.epoch_rows(c, epoch)[start : start + rows]
-        table = self.shuffled(c, name, epoch, number, rows)
+        window = self.epoch_rows(source, c, epoch)[start : start + rows]
+        table = self.shuffled(source, c, name, epoch, number, rows)
         tries = range(1, min(rows, 16) + 1) if "passes" not in self.spec else ()
         return {
             "partition": c,
             "entry": name,
+            "source": source,
             "position": position,
             "epoch": epoch,
             "window": number,
@@ -246,7 +341,8 @@ class Plan:
     def exists(self, step: int, slot: int) -> bool:
         if "passes" not in self.spec:
             return True
-        return self.turn(step, slot)[1] < self.spec["passes"] * self.total[slot // self.per_partition]
+        _, source, position = self.turn(step, slot)
+        return position < self.spec["passes"] * self.total[source][slot // self.per_partition]
 
     def cell(self, step: int, cell: int) -> list[int]:
         c, m = divmod(cell, self.cells)
@@ -280,5 +376,5 @@ def default_partitions(batch: int, order: str, entries: list[dict]) -> int:
     return next((c for c in range(8, 1, -1) if batch % c == 0 and batch // c >= least), 1)
 
 
-def listing_order(seed: int, count: int) -> list[int]:
-    return Random(seed, "listing").shuffle(list(range(count)))
+def listing_order(seed: int, count: int, *source: int) -> list[int]:
+    return Random(seed, "listing", *source).shuffle(list(range(count)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,14 @@ def some_stream(rng: random.Random) -> dict:
         "window": rng.choice([1, 64, 100, 512, 4096]),
         "order": rng.choice(["independent", "shared"]),
     }
+    if rng.random() < 0.4:
+        sources = rng.randint(2, min(5, len(rows)))
+        cuts = [0, *sorted(rng.sample(range(1, len(rows)), sources - 1)), len(rows)]
+        heavy = rng.choice([1, 5, 60])
+        spec["sources"] = [{"weight": rng.randint(1, heavy), "shards": b - a} for a, b in pairwise(cuts)]
+        for source in spec["sources"]:
+            if rng.random() < 0.3:
+                source["deal"] = rng.choice(["rows", "shards"])
     far = rng.choice([1, 30, 2000, 10**9, (2**53 - 1) // batch - 1])
     if rng.random() < 0.4:
         steps = sorted(rng.sample(range(1, 4000), rng.randint(1, 4)))
@@ -80,7 +89,7 @@ def some_stream(rng: random.Random) -> dict:
     if rng.random() < 0.2:
         spec["passes"] = rng.randint(1, 3)
         far = rng.randint(0, 3 * sum(rows) // batch + 1)
-    if min(Plan(spec, rows).total) < 4:
+    if min(min(total) for total in Plan(spec, rows).total) < 4:
         return some_stream(rng)
     ask = [{"step": rng.randint(0, far), "slot": rng.randrange(batch), "attempt": rng.randint(0, 5)} for _ in range(3)]
     return {"spec": spec, "rows": rows, "ask": ask}
@@ -116,6 +125,7 @@ def expected(question: dict) -> dict:
         "totals": plan.total,
         "partitions": default_partitions(spec["batch"], spec["order"], spec["entries"]),
         "listing": listing_order(spec["seed"], len(rows)),
+        "listings": [listing_order(spec["seed"], len(rows), source) for source in range(len(plan.deals))],
     }
 
 
@@ -124,6 +134,8 @@ def last_step(plan: Plan) -> int:
     quiet, step, steps = 0, 0, 0
     settled = plan.log[-1][0]
     turn = max(len(cycle) for _, cycle in plan.log)
+    if plan.sources:
+        turn *= len(plan.sources[0].cycle) * plan.partitions
     while step <= settled or quiet <= turn:
         some = any(plan.exists(step, slot) for slot in range(plan.batch))
         quiet = 0 if some else quiet + 1
@@ -140,17 +152,20 @@ def test_both_implementations_plan_the_same_streams() -> None:
     run = subprocess.run(command, input=lines, capture_output=True, encoding="utf-8", check=True, timeout=300)
     answers = [json.loads(line) for line in run.stdout.splitlines()]
     assert len(answers) == len(questions)
-    finite = 0
+    finite = mixed = 0
     for question, answer in zip(questions, answers, strict=True):
         wanted = expected(question)
         for ask, got, want in zip(question["ask"], answer["answers"], wanted["answers"], strict=True):
             if not want["exists"]:
                 want.update({key: got[key] for key in ("cell", "others", "offsets")})
             assert got == want, (question["spec"], ask)
-        for key in ("totals", "partitions", "listing"):
+        mixed += len(question["spec"].get("sources", [])) > 1
+        for key in ("totals", "partitions", "listing", "listings"):
             assert answer[key] == wanted[key], (question["spec"], key)
-        small = question["spec"].get("log", [{"step": 0}])[-1]["step"] < 500 and sum(question["rows"]) < 300
+        few = all(source["weight"] < 6 for source in question["spec"].get("sources", []))
+        small = few and question["spec"].get("log", [{"step": 0}])[-1]["step"] < 500 and sum(question["rows"]) < 300
         if "passes" in question["spec"] and small:
             finite += 1
             assert answer["steps"] == last_step(Plan(question["spec"], question["rows"])), question["spec"]
     assert finite > 20
+    assert mixed > 300

@@ -44,6 +44,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     return {
       partition: located.partition,
       entry: plan.entries[located.entry],
+      source: located.source,
       position: planned.position,
       epoch: located.epoch,
       window: located.window,
@@ -59,10 +60,14 @@ for await (const line of createInterface({ input: process.stdin })) {
       offsets: candidates.flatMap((one) => (one.from === "window" ? [one.offset] : [])),
     };
   });
-  const totals = Array.from({ length: spec.partitions }, (_, partition) => plan.rows(partition));
+  const sources = Array.from({ length: spec.sources?.length ?? 1 }, (_, source) => source);
+  const totals = sources.map((source) =>
+    Array.from({ length: spec.partitions }, (_, partition) => plan.rows(partition, source)),
+  );
   const extra = {
     partitions: defaultPartitions(spec.batch, spec.order, createCycle(spec.entries).length),
     listing: [...listingOrder(spec.seed, rows.length)],
+    listings: sources.map((source) => [...listingOrder(spec.seed, rows.length, source)]),
     steps: plan.steps() ?? null,
   };
   console.log(JSON.stringify({ answers, totals, ...extra }));

@@ -220,6 +220,97 @@ describe("which source a slot has", () => {
   });
 });
 
+describe("the worked numbers of docs/determinism.md", () => {
+  const rows = [50, 30, 41, 25, 36, 40];
+  const documented: PlanSpec = {
+    seed: 42,
+    batch: 16,
+    partitions: 2,
+    entries: [
+      { name: "rotation", weight: 2 },
+      { name: "ordering", weight: 1 },
+      { name: "similarity", weight: 2 },
+    ],
+    sources: [
+      { weight: 4, shards: 3 },
+      { weight: 2, shards: 2 },
+      { weight: 1, shards: 1 },
+    ],
+    deal: "rows",
+    window: 256,
+    order: "independent",
+  };
+  const plan = createPlan(documented, counted(rows));
+  const shared = createPlan({ ...documented, order: "shared" }, counted(rows));
+
+  test.each([
+    [plan, 0, "0 1 0 2 0 1 0 0 1 0 2 0 1 0 0 0"],
+    [plan, 4, "0 1 0 2 0 1 0 0 1 0 2 0 1 0 0 0"],
+    [plan, 5, "1 0 2 0 1 0 0 1 0 2 0 1 0 0 1 0"],
+    [plan, 9, "1 0 2 0 1 0 0 1 0 2 0 1 0 0 1 0"],
+    [plan, 40, "1 0 2 0 1 0 0 1 0 2 0 1 0 0 1 0"],
+    [plan, 10 ** 9, "0 1 0 0 1 0 2 0 1 0 0 1 0 2 0 1"],
+    [shared, 0, "0 0 0 0 0 0 0 0 1 1 1 1 1 2 2 2"],
+    [shared, 1, "0 0 0 0 0 0 0 0 2 2 1 1 1 1 1 0"],
+    [shared, 7, "0 0 0 0 0 0 0 0 1 1 1 1 2 2 2 2"],
+    [shared, 10 ** 9, "1 1 1 1 1 2 2 2 0 0 0 0 0 0 0 0"],
+  ])("sources of slots", (one, step, sources) => {
+    expect(
+      times(16)
+        .map((slot) => one.slot(step, slot).source)
+        .join(" "),
+    ).toBe(sources);
+  });
+
+  test.each([
+    [plan, 0, 0, "rotation 0 0 0 0 0,32 0 2,25 2,9 1,28 1,16"],
+    [plan, 0, 14, "similarity 0 2 0 0 0,32 2 1,1 2,22 1,15 2,2"],
+    [plan, 7, 11, "ordering 1 3 0 0 0,31 3 3,10 4,25 4,23 4,17"],
+    [plan, 40, 0, "rotation 1 36 1 0 0,30 6 4,8 4,30 4,32 3,9"],
+    [plan, 10 ** 9, 9, "similarity 0 1828571430 29976580 0 0,61 50 1,9 2,6 1,3 2,24"],
+    [shared, 0, 14, "similarity 2 0 0 0 0,20 0 5,31 5,27 5,25 5,3"],
+    [shared, 7, 11, "ordering 1 2 0 0 0,31 2 4,17 4,15 4,13 3,18"],
+    [shared, 40, 0, "rotation 2 18 0 0 0,20 18 5,28 5,34 5,18 5,8"],
+    [shared, 10 ** 9, 9, "similarity 0 1828571426 29976580 0 0,61 46 2,22 0,33 0,19 1,23"],
+  ])("rows of slots", (one, step, slot, line) => {
+    const planned = one.slot(step, slot);
+    const row = located(one.locate(planned));
+    const substitutes = [1, 2, 3].map((attempt) => one.substitute(row, attempt)!);
+    expect(
+      [
+        one.entries[row.entry],
+        row.source,
+        planned.position,
+        row.epoch,
+        row.window,
+        [row.start, row.rows],
+        row.offset,
+        ...[row, ...substitutes].map((place) => [place.shard, place.row]),
+      ].join(" "),
+    ).toBe(line);
+  });
+
+  test("deal, order, a change of the mix", () => {
+    expect([0, 1, 2].map((source) => [plan.rows(0, source), plan.rows(1, source)])).toEqual([
+      [60, 61],
+      [30, 31],
+      [20, 20],
+    ]);
+    expect([0, 1].map((epoch) => [0, 1, 2].map((i) => [...plan.order(0, epoch, i)]))).toEqual([
+      [[1, 2, 0], [4, 3], [5]],
+      [[2, 1, 0], [4, 3], [5]],
+    ]);
+    const entries = ["rotation", "similarity"].map((name) => ({ name, weight: 1 }));
+    const changed = plan.withLog([{ step: 6, entries }]);
+    const slots = [0, 3, 9].map((slot) => changed.slot(7, slot));
+    expect(slots.map(({ entry, source, position }) => [entry, source, position])).toEqual([
+      [0, 1, 5],
+      [2, 0, 14],
+      [2, 2, 3],
+    ]);
+  });
+});
+
 const logs = fc
   .array(fc.tuple(fc.integer({ min: 1, max: 12 }), mixes), { maxLength: 3 })
   .map((changes) =>
