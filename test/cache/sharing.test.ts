@@ -28,11 +28,12 @@ const left = (folder: string): string[] =>
 async function sleeper(folder: string): Promise<{ kill(): Promise<void> }> {
   const child = fork(fileURLToPath(new URL("sleeper.ts", import.meta.url)), [folder]);
   onTestFinished(() => void child.kill("SIGKILL"));
+  const exit = once(child, "exit");
   await once(child, "message");
   return {
     async kill() {
       child.kill("SIGKILL");
-      await once(child, "exit");
+      await exit;
     },
   };
 }

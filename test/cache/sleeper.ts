@@ -8,3 +8,4 @@ const shard = await store.open("id", "one", feed.make);
 feed.allow(5);
 await shard.counted(5);
 process.send!("ready");
+setInterval(() => undefined, 1_000);
