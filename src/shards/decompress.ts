@@ -1,6 +1,7 @@
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { StreamError } from "../errors.ts";
 import { createEngine, PIECE, type Engine } from "./engine.ts";
+import { createFrames, type Frames } from "./zstd-frames.ts";
 
 /** How packed data begin, in hexadecimal: gzip (RFC 1952, 2.3), a frame or a skippable frame of Zstandard (RFC 8878, 3.1), and what can't be read. */
 const formats: readonly (readonly [string, RegExp])[] = [
@@ -61,47 +62,79 @@ async function* unpack(
   shard: string,
   format: "gzip" | "zstd",
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let engine = unpacker(format);
+  // a mark of one byte: one piece is made when the one before has been taken
+  const options = { chunkSize: PIECE, readableHighWaterMark: 1 };
+  const pieces =
+    format === "gzip"
+      ? gunzipped(bytes, createEngine(createGunzip(options)))
+      : unzstd(bytes, createEngine(createZstdDecompress(options)));
   let unpacked = 0;
-  let padded = false;
-
-  async function* output(input?: Uint8Array): AsyncGenerator<Uint8Array> {
-    try {
-      for await (const piece of engine.run(input)) {
-        unpacked += piece.length;
-        yield piece;
-      }
-    } catch (cause) {
-      throw packedError(shard, unpacked, `damaged ${format} data (${messageOf(cause)})`, cause);
+  try {
+    for await (const piece of pieces) {
+      unpacked += piece.length;
+      yield piece;
     }
+  } catch (error) {
+    if (!(error instanceof Damage)) throw error;
+    throw packedError(shard, unpacked, `damaged ${format} data (${error.message})`, error.cause);
   }
+}
 
+/** Of the packed data, not of whoever gives them. */
+class Damage extends Error {}
+
+async function* gunzipped(bytes: AsyncIterable<Uint8Array>, engine: Engine): Pieces {
   try {
     for await (const chunk of bytes) {
-      let rest = chunk;
-      while (rest.length > 0 && !padded) {
-        const before = engine.taken();
-        yield* output(rest);
-        rest = rest.subarray(engine.taken() - before);
-        if (!engine.over()) break;
-        // Node ends its stream where a frame of zstd ends inside of a chunk, and where zeros follow gzip
-        engine.close();
-        if (format === "zstd") engine = unpacker(format);
-        else padded = true;
-      }
-      if (padded && rest.some((byte) => byte !== 0))
-        throw packedError(shard, unpacked, "data after the end of the gzip data,");
+      const before = engine.taken();
+      if (!engine.over()) yield* output(engine, chunk);
+      // Node ends its stream where zeros follow
+      const left = chunk.subarray(engine.taken() - before);
+      if (left.some((byte) => byte !== 0)) throw new Damage("data after the end");
     }
-    if (!padded && engine.taken() > 0) yield* output();
+    if (!engine.over()) yield* output(engine);
   } finally {
     engine.close();
   }
 }
 
-function unpacker(format: "gzip" | "zstd"): Engine {
-  // a mark of one byte: one piece is made when the one before has been taken
-  const options = { chunkSize: PIECE, readableHighWaterMark: 1 };
-  return createEngine(format === "gzip" ? createGunzip(options) : createZstdDecompress(options));
+async function* unzstd(bytes: AsyncIterable<Uint8Array>, engine: Engine): Pieces {
+  const frames = createFrames();
+  try {
+    for await (const chunk of bytes)
+      for (let rest = chunk; rest.length > 0;) {
+        const length = inFrame(frames, rest);
+        yield* output(engine, rest.subarray(0, length));
+        if (engine.over()) throw new Damage("a frame is over too soon");
+        rest = rest.subarray(length);
+      }
+    if (frames.open()) throw new Damage("a frame is cut");
+    yield* output(engine);
+  } finally {
+    engine.close();
+  }
+}
+
+type Pieces = AsyncGenerator<Uint8Array, void, undefined>;
+
+function inFrame(frames: Frames, bytes: Uint8Array): number {
+  try {
+    return frames.take(bytes);
+  } catch (cause) {
+    throw damage(cause);
+  }
+}
+
+async function* output(engine: Engine, input?: Uint8Array): Pieces {
+  try {
+    yield* engine.run(input);
+  } catch (cause) {
+    throw damage(cause);
+  }
+}
+
+function damage(cause: unknown): Damage {
+  return new Damage(cause instanceof Error ? cause.message : String(cause), { cause });
 }
 
 function packedError(
@@ -114,8 +147,4 @@ function packedError(
     ...(cause !== undefined && { cause }),
     context: { shard, offset: unpacked },
   });
-}
-
-function messageOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -170,6 +170,15 @@ describe("what other programs make", () => {
     );
   });
 
+  test("a window of two gibibytes is refused before memory is taken", async () => {
+    const folder = temporaryFolder({ data: both });
+    output("sh", ["-c", "zstd -q --ultra --long=31 < data > data.zst"], folder);
+    const packed = readFileSync(joinPath(folder, "data.zst"));
+    const before = process.memoryUsage().rss;
+    expect((await failure(inChunks(packed, [100]))).message).toContain("too much memory");
+    expect(process.memoryUsage().rss - before).toBeLessThan(1 << 28);
+  });
+
   test.each(["bzip2", "xz"])("%s is named in the refusal", async (program) => {
     const folder = temporaryFolder({ data: both });
     const script = `import sys, bz2, lzma
