@@ -1,7 +1,6 @@
 import { promisify } from "node:util";
 import { brotliDecompress, unzip, zstdDecompress } from "node:zlib";
-import { snappyUncompress } from "hyparquet";
-import { decompressLz4Raw } from "hyparquet-compressors";
+import { unlz4, unsnappy } from "./parquet-blocks.ts";
 
 /** Undoes a page's compression. The result has exactly `size` bytes; no more memory than that is taken, whatever the input says. Rejects with the reason. */
 export async function decompress(
@@ -38,27 +37,10 @@ const SMALLEST_PIECE = 64;
 
 const codecs: Readonly<Record<number, Codec>> = {
   0: (input) => input,
-  1: (input, size) => {
-    checkSnappy(input, size);
-    const output = new Uint8Array(size);
-    snappyUncompress(input, output);
-    return output;
-  },
+  1: unsnappy,
   // the format allows gzip members one after another and zlib's own frame
   2: (input, size) => gunzip(input, within(size)),
   4: (input, size) => unbrotli(input, within(size)),
   6: (input, size) => unzstd(input, within(size)),
-  7: (input, size) => decompressLz4Raw(input, size),
+  7: unlz4,
 };
-
-/** Snappy begins with the length of what comes out: a page that lies is found before memory is taken. */
-function checkSnappy(input: Uint8Array, size: number): void {
-  let length = 0;
-  let scale = 1;
-  for (const byte of input.subarray(0, 5)) {
-    length += (byte & 127) * scale;
-    if (byte < 128) break;
-    scale *= 128;
-  }
-  if (length !== size) throw new Error(`snappy says ${length} bytes, the page's header ${size}`);
-}

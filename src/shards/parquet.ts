@@ -13,14 +13,13 @@ import { corrupt } from "./tar.ts";
 export { fileBytes, type RandomBytes } from "./parquet-file.ts";
 
 /** Bytes of a row group that are kept because another column, which comes after them in the file, is needed beside them. */
-const MOST_HELD = 1 << 28;
+const MOST_HELD = 1 << 27;
 
 /**
  * The images of a Parquet file (https://parquet.apache.org/docs/file-format/). Reads the footer in one request, two where it is larger than 256 KiB; each
  * run over the rows is one more, over the columns that make rows. Rejects SHARD_CORRUPT; BAD_OPTION and SOURCE_EMPTY where no column holds images.
  *
- * hyparquet undoes a compression that Node lacks, but does not decode: it trusts every length in a page, so a few damaged bytes would take all memory, or
- * would be other images.
+ * Pages are decoded here and not by hyparquet, which trusts every length in them: a few damaged bytes would take all memory, or would be other images.
  */
 export async function openParquet(
   shard: string,
@@ -66,7 +65,7 @@ async function* readRows(
   const pull = createPull(shard, from, file.stream(from, to, signal));
   try {
     let row = 0;
-    const room = createRooms();
+    const room = createRooms(groups);
     for (const [number, group] of groups.entries()) {
       const pulls = await pullsOf(plan, number, group, pull, room, signal);
       const cells = new Map(
@@ -147,12 +146,19 @@ async function pullsOf(
   return chunks.map((chunk) => pulls.get(chunk) as Pull);
 }
 
-/** Memory for a column, the same for each row group: rows have their bytes to themselves, so nothing looks at it later. */
-function createRooms(): (place: number, size: number) => Uint8Array {
+/**
+ * Memory for what is kept of a column, the same for each row group: rows have their bytes to themselves, so nothing looks at it later. At once as large
+ * as any will need, or each slightly larger row group would leave one behind.
+ */
+function createRooms(groups: readonly Group[]): (place: number, size: number) => Uint8Array {
   const rooms: Uint8Array[] = [];
   return (place, size) => {
-    let room = rooms[place];
-    if (!room || room.length < size) rooms[place] = room = new Uint8Array(size);
+    const room = (rooms[place] ??= new Uint8Array(
+      groups.reduce((most, { chunks }) => {
+        const { from, to } = chunks[place] as Chunk;
+        return to - from <= MOST_HELD ? Math.max(most, to - from) : most;
+      }, 0),
+    ));
     return room.subarray(0, size);
   };
 }

@@ -246,6 +246,22 @@ for version in ["1.0", "2.0"]:
                 row_group_size=25,
             )
 
+# --- what Node can't decompress itself ---------------------------------------
+text = " ".join(random.choice(["red", "green", "a longer word", "b" * 90]) for _ in range(9000)).encode()
+blocks = [b"", b"x", b"ab" * 70_000, bytes(200_000), noise(70_000), text, noise(300) * 400, text[:70] + noise(70) + text]
+vectors = [
+    {
+        "codec": codec,
+        "size": len(block),
+        "sha256": hashlib.sha256(block).hexdigest(),
+        "input": base64.b64encode(pa.compress(block, codec=codec, asbytes=True)).decode(),
+    }
+    for block in blocks
+    for codec in ["snappy", "lz4_raw"]
+]
+with open(os.path.join(folder, "blocks.json"), "w") as file:
+    json.dump(vectors, file)
+
 # --- what can't be read ------------------------------------------------------
 sounds = datasets.Features({"sound": datasets.Audio()})
 only = mixed.select(["sound"]).replace_schema_metadata({"huggingface": json.dumps({"info": {"features": sounds.to_dict()}})})

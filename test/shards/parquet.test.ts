@@ -3,11 +3,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { StreamError } from "../../src/errors.ts";
 import type { Net } from "../../src/net/net.ts";
 import type { Row, RowOptions } from "../../src/shards/feed.ts";
 import { createNotebook, type Notes } from "../../src/shards/notes.ts";
+import { unlz4, unsnappy } from "../../src/shards/parquet-blocks.ts";
 import { fileBytes, openParquet, type RandomBytes } from "../../src/shards/parquet.ts";
 import { openDescriptors, output } from "../fixtures/files.ts";
 
@@ -228,6 +230,38 @@ describe("what can't be read", () => {
       expect(error.message).toMatch(/^x\.parquet: .*encrypted.* at byte \d+$/);
     }
   });
+});
+
+test("Snappy and LZ4 are undone as Arrow does them, and never give another size", () => {
+  const vectors = JSON.parse(readFileSync(join(folder, "blocks.json"), "utf8")) as readonly {
+    readonly codec: string;
+    readonly size: number;
+    readonly sha256: string;
+    readonly input: string;
+  }[];
+  expect(vectors.length).toBe(16);
+  for (const { codec, size, sha256, input } of vectors) {
+    const undo = codec === "snappy" ? unsnappy : unlz4;
+    const bytes = new Uint8Array(Buffer.from(input, "base64"));
+    expect(createHash("sha256").update(undo(bytes, size)).digest("hex")).toBe(sha256);
+    if (size > 0) {
+      expect(() => undo(bytes, size - 1)).toThrow();
+      expect(() => undo(bytes, size + 1)).toThrow();
+      expect(() => undo(bytes.subarray(0, -1), size)).toThrow();
+    }
+    fc.assert(
+      fc.property(fc.nat(bytes.length), fc.nat(255), (at, value) => {
+        const damaged = bytes.slice();
+        damaged[at] = value;
+        try {
+          expect(undo(damaged, size).length).toBe(size);
+        } catch (error) {
+          expect((error as Error).constructor).toBe(Error);
+        }
+      }),
+      { numRuns: 50 },
+    );
+  }
 });
 
 test("damaged anywhere, a file is read as it was or refused, in little memory", () => {
