@@ -7,6 +7,7 @@ import { benchCommand } from "./bench.ts";
 import { digestCommand } from "./digest.ts";
 import { indexCommand } from "./index-shards.ts";
 import { inspectCommand } from "./inspect.ts";
+import { packCommand } from "./pack.ts";
 import { previewCommand } from "./preview.ts";
 import { scoreCommand } from "./score.ts";
 import { serveCommand } from "./serve.ts";
@@ -36,6 +37,7 @@ async function main(): Promise<number> {
     digestCommand(),
     inspectCommand(),
     indexCommand(),
+    packCommand(),
     scoreCommand(),
     benchCommand(),
   ]) {
