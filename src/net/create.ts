@@ -4,7 +4,7 @@ import { isLoopback, parseUrl } from "./address.ts";
 import { systemClock, type Clock } from "./clock.ts";
 import { download } from "./download.ts";
 import { exchange } from "./exchange.ts";
-import { createFetch } from "./fetch.ts";
+import { createFetch, type Linked } from "./fetch.ts";
 import { head } from "./head.ts";
 import type { Net } from "./net.ts";
 import { createPermits } from "./permits.ts";
@@ -36,7 +36,7 @@ export interface NetOptions {
   readonly clock?: Clock;
 }
 
-/** The network over HTTP/1.1. Loopback is never reached through a proxy. */
+/** The network over HTTP/1.1. Loopback is never reached through a proxy. BAD_OPTION where the environment names a proxy that is none. */
 export function createNet({
   token,
   requests = 8,
@@ -52,16 +52,7 @@ export function createNet({
   const counts = { requests: 0, retries: 0, bytes: 0 };
   const connect = { timeout: Math.min(stall, 30_000) };
   const direct = new Agent({ connect });
-  const around = new EnvHttpProxyAgent({
-    connect,
-    // http through a proxy as everybody does it; CONNECT to port 80 is often refused
-    proxyTunnel: false,
-    ...(proxies && {
-      httpProxy: proxies.http ?? "",
-      httpsProxy: proxies.https ?? "",
-      noProxy: proxies.none ?? "",
-    }),
-  });
+  const around = proxied(connect, proxies);
   const stop = new AbortController();
   let closing: Promise<void> | undefined;
 
@@ -87,7 +78,7 @@ export function createNet({
   }
 
   /** Aborts with the caller's signal and with close(); its reason is always one of our errors. */
-  function linked(given?: AbortSignal | null): { signal: AbortSignal; done: () => void } {
+  function linked(given?: AbortSignal | null): Linked {
     const both = new AbortController();
     const close = (): void => both.abort(stop.signal.reason);
     const abort = (): void => {
@@ -104,6 +95,7 @@ export function createNet({
     if (stop.signal.aborted) close();
     return {
       signal: both.signal,
+      abort,
       done() {
         stop.signal.removeEventListener("abort", close);
         given?.removeEventListener("abort", abort);
@@ -147,5 +139,29 @@ export function createNet({
   async function closeAll(): Promise<void> {
     stop.abort(new StreamError("CLOSED", "the network is closed"));
     await Promise.all([direct.destroy(), around.destroy()]);
+  }
+}
+
+function proxied(
+  connect: { readonly timeout: number },
+  proxies: NetOptions["proxies"],
+): EnvHttpProxyAgent {
+  try {
+    return new EnvHttpProxyAgent({
+      connect,
+      // http through a proxy as everybody does it; CONNECT to port 80 is often refused
+      proxyTunnel: false,
+      ...(proxies && {
+        httpProxy: proxies.http ?? "",
+        httpsProxy: proxies.https ?? "",
+        noProxy: proxies.none ?? "",
+      }),
+    });
+  } catch {
+    // what stands there is not repeated: it may hold a password
+    throw new StreamError(
+      "BAD_OPTION",
+      "HTTP_PROXY or HTTPS_PROXY: expected an address such as http://proxy:3128",
+    );
   }
 }

@@ -154,6 +154,8 @@ export function exchange(
         method,
         headers: { ...headers },
         body: body ?? null,
+        // undici would close each connection after a HEAD, for servers that send a body with it; those are met by trying again
+        reset: false,
         // Measured here instead, and only while somebody waits.
         headersTimeout: 0,
         bodyTimeout: 0,

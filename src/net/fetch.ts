@@ -1,3 +1,4 @@
+import { STATUS_CODES } from "node:http";
 import { StreamError } from "../errors.ts";
 import { contextOf, nameOf, parseUrl } from "./address.ts";
 import { decoded, encodingOf } from "./decode.ts";
@@ -17,10 +18,17 @@ export interface FetchOptions {
   readonly send: Send;
   readonly tries: (url: URL) => Tries;
   readonly wall: () => number;
-  /** The caller's signal and the end of the network, as one; `done` takes the listeners away. */
-  readonly signal: (given?: AbortSignal | null) => { signal: AbortSignal; done: () => void };
+  /** The caller's signal and the end of the network, as one. */
+  readonly signal: (given?: AbortSignal | null) => Linked;
   /** Whether a POST changes nothing at the server and may be sent again. */
   readonly safePost: (url: URL) => boolean;
+}
+
+export interface Linked {
+  readonly signal: AbortSignal;
+  /** Takes the listeners away. */
+  readonly done: () => void;
+  readonly abort: () => void;
 }
 
 interface Range {
@@ -45,7 +53,7 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
     const repeatable =
       method === "GET" || method === "HEAD" || (method === "POST" && options.safePost(url));
     const tries = options.tries(url);
-    const { signal, done } = options.signal(init.signal ?? given?.signal);
+    const { signal, done, abort } = options.signal(init.signal ?? given?.signal);
     let handedOver = false;
     try {
       for (;;) {
@@ -76,7 +84,13 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
               headers,
               first: answer,
             });
-            return respond(url, { ...rest, body: ReadableStream.from(ended(bytes, done)) });
+            const { leave } = answer;
+            const cancel = (): void => {
+              abort();
+              leave();
+              done();
+            };
+            return respond(url, { ...rest, body: streamOf(bytes, { done, cancel }) });
           }
           const whole = respond(url, await wholeBody(answer, method, range));
           answer.leave();
@@ -106,7 +120,8 @@ interface Parts {
 }
 
 function respond(url: URL, { status, headers, body }: Parts): Response {
-  const response = new Response(body, { status, headers });
+  const statusText = STATUS_CODES[status] ?? "";
+  const response = new Response(body, { status, statusText, headers });
   Object.defineProperty(response, "url", { value: url.href });
   return response;
 }
@@ -237,13 +252,28 @@ function bodyOf(body: unknown, url: URL): string | Uint8Array | undefined {
   throw new StreamError("INTERNAL", `${nameOf(url)}: a request's body must be a string or bytes`);
 }
 
-async function* ended(
-  bytes: AsyncIterable<Uint8Array>,
-  done: () => void,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  try {
-    yield* bytes;
-  } finally {
-    done();
-  }
+/** Reads when it is read. A generator that is left before its first byte does not notice, so it is told. */
+function streamOf(
+  bytes: AsyncGenerator<Uint8Array, void, undefined>,
+  { done: over, cancel }: { readonly done: () => void; readonly cancel: () => void },
+): ReadableStream<Uint8Array> {
+  return new ReadableStream(
+    {
+      async pull(controller) {
+        try {
+          const { value, done } = await bytes.next();
+          if (!done) return controller.enqueue(value);
+          controller.close();
+        } catch (error) {
+          controller.error(error);
+        }
+        over();
+      },
+      async cancel() {
+        cancel();
+        await bytes.return();
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }

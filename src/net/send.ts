@@ -40,7 +40,7 @@ export interface Answer {
   /** As Incoming.read; throws Yielded where the request was given up for others. */
   readonly read: () => Promise<Uint8Array | undefined>;
   /** Idempotent. Gives the permit back; closes the connection unless the body was read to its end. */
-  leave(): void;
+  readonly leave: () => void;
 }
 
 export type Send = (ask: Ask) => Promise<Answer>;
@@ -90,7 +90,8 @@ export function createSend({ exchange, permits, clock, longest, token }: SendOpt
 
   function headersFor(ask: Ask, url: URL): Record<string, string> {
     const own = url.origin === ask.url.origin;
-    const headers: Record<string, string> = {};
+    // some servers answer nobody without a name
+    const headers: Record<string, string> = { "user-agent": "ssl-r1-stream" };
     for (const [name, value] of Object.entries(ask.headers)) {
       const secret = name === "authorization" || name === "cookie";
       // whoever adds the token by himself must not send it elsewhere either
@@ -160,12 +161,16 @@ function held(
   who: Pick<Answer, "host" | "elsewhere" | "trusted" | "linked">,
 ): Answer {
   let left = false;
-  const leave = (reason: Error = new Error("not wanted")): void => {
+  const leave = (reason?: Error): void => {
     if (left) return;
     left = true;
-    incoming.drop(reason);
+    // what comes with an error is short, and the connection can be used again
+    if (reason ?? incoming.status < 300) incoming.drop(reason ?? new Error("not wanted"));
+    else incoming.discard();
     permit.release();
   };
+  const rest = (): void => permit.rest(() => leave(new Yielded("given up for others")));
+  rest();
   return {
     ...who,
     status: incoming.status,
@@ -173,7 +178,7 @@ function held(
     async read() {
       permit.busy();
       const chunk = await incoming.read();
-      permit.rest(() => leave(new Yielded("given up for others")));
+      rest();
       return chunk;
     },
     leave: () => leave(),

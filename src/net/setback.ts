@@ -30,7 +30,8 @@ export function failureOf(error: unknown): { readonly reason: string; readonly h
   const code = error instanceof Error && "code" in error ? error.code : undefined;
   if (typeof code !== "string")
     return { reason: error instanceof Error ? error.message : String(error), hopeless: false };
-  if (hopeless.test(code))
+  // 407: the proxy wants a password
+  if (hopeless.test(code) || (error as Error).message.includes("(407)"))
     return { reason: `${(error as Error).message} (${code})`, hopeless: true };
   return { reason: words[code] ?? code, hopeless: false };
 }

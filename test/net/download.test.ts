@@ -50,6 +50,15 @@ test("a part comes in one request, also after a cut", async () => {
   );
 });
 
+test("a server that gives less than it was asked for is asked for the rest", async () => {
+  const server = await serve(content);
+  server.always = { longest: 50_000 };
+  const net = network();
+  const part = content.subarray(1000, 200_000);
+  expect((await get(net, server.url, known, { from: 1000, to: 200_000 })).equals(part)).toBe(true);
+  expect(net.counts).toEqual({ requests: 4, retries: 0, bytes: part.length });
+});
+
 test("what is known to be empty is not asked for", async () => {
   const server = await serve(new Uint8Array());
   const net = network();

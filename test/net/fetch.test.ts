@@ -1,7 +1,7 @@
 import { downloadFile, fileDownloadInfo, listFiles, pathsInfo } from "@huggingface/hub";
 import { expect, test } from "vitest";
 import { etagOf, type Fault } from "../fixtures/faulty-server.ts";
-import { failure, network, sample, serve } from "./harness.ts";
+import { failure, network, never, sample, serve } from "./harness.ts";
 
 const content = sample(300_000);
 const size = content.length;
@@ -26,7 +26,12 @@ test("an answer as the platform's, whatever happens on the way", async () => {
   for (const fault of mishaps) {
     server.faults.push(fault);
     const response = await net.fetch(`${server.url}/x?y=1`, { headers: { Accept: "text/x" } });
-    expect(response).toMatchObject({ status: 200, ok: true, url: `${server.url}/x?y=1` });
+    expect(response).toMatchObject({
+      status: 200,
+      statusText: "OK",
+      ok: true,
+      url: `${server.url}/x?y=1`,
+    });
     expect(response.headers.get("etag")).toBe(etagOf(content));
     expect(response.headers.get("content-encoding")).toBeNull();
     expect((await bytes(response)).equals(content)).toBe(true);
@@ -96,7 +101,10 @@ test("a body too large to hold comes piece by piece, and survives cuts", async (
   server.faults.push({ ignoreRange: true, cut: 9 });
   const cut = await net.fetch(server.url, { headers: { range: "bytes=3-" } });
   expect((await bytes(cut)).equals(large.subarray(3))).toBe(true);
-  // given up half-way: the connection goes
+  // given up before the first byte, and half-way: the request is over, the connection goes
+  const single = network({ requests: 1, patience: 1e9 });
+  await (await single.fetch(server.url)).body!.cancel();
+  await single.head(server.url, never);
   const reader = (await net.fetch(server.url)).body!.getReader();
   await reader.read();
   await reader.cancel();
@@ -169,4 +177,12 @@ test("@huggingface/hub through it", async () => {
   expect(hub.seen.every(({ headers }) => headers.authorization === `Bearer ${accessToken}`)).toBe(
     true,
   );
+});
+
+test("answers that nobody reads do not stop the others", async () => {
+  const server = await serve(sample((1 << 24) + 1));
+  const net = network({ requests: 2, patience: 10 });
+  const unread = [await net.fetch(server.url), await net.fetch(server.url)];
+  expect((await net.head(server.url, never)).ranges).toBe(true);
+  for (const one of unread) expect(await bytes(one)).toHaveLength((1 << 24) + 1);
 });

@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/net/clock.ts";
 import type { Fault } from "../fixtures/faulty-server.ts";
@@ -129,6 +131,31 @@ describe("the end", () => {
     expect(await failure(net.head(server.url, given.signal))).toMatchObject({ code: "ABORTED" });
   });
 
+  test("a process that has closed its network ends by itself", async () => {
+    const server = await serve(content);
+    server.faults.push({}, { hang: 100 }, { status: 503, headers: { "retry-after": "100" } });
+    const create = new URL("../../src/net/create.ts", import.meta.url);
+    const script = `
+      import { createNet } from ${JSON.stringify(create.href)};
+      const net = createNet({ proxies: {} });
+      const signal = new AbortController().signal;
+      const start = () => net.download(${JSON.stringify(server.url)}, {}, { signal })[Symbol.asyncIterator]();
+      const readers = [start(), start(), start()];
+      await readers[0].next();
+      await readers[1].next();
+      const last = readers[2].next().catch((error) => error.code);
+      while (net.counts.retries < 1) await new Promise((resolve) => setTimeout(resolve, 5));
+      await net.close();
+      console.log(await last);
+    `;
+    const run = promisify(execFile);
+    const { stdout } = await run(process.execPath, ["--input-type=module", "-e", script], {
+      timeout: 30_000,
+    });
+    expect(stdout).toBe("CLOSED\n");
+    await expect.poll(() => server.open()).toBe(0);
+  });
+
   test("nothing works after close, and nothing is left of a thousand requests", async () => {
     const server = await serve(sample(100));
     const net = network();
@@ -152,6 +179,8 @@ describe("the end", () => {
       );
     expect(listeners).toBe(0);
     expect(server.seen).toHaveLength(1000);
+    // connections are used again
+    expect(server.connections).toBeLessThan(100);
     await Promise.all([net.close(), net.close()]);
     await expect.poll(() => server.open()).toBe(0);
     for (const work of [get(net, server.url), net.head(server.url, never), net.fetch(server.url)])

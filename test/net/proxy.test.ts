@@ -68,6 +68,19 @@ test("https goes through a tunnel", async () => {
   expect(names).toEqual(["shards.invalid"]);
 });
 
+test("a proxy that wants a password, and one that is no address, fail at once", async () => {
+  const server = await serve(content);
+  server.always = { status: 407 };
+  const proxies = { http: server.url };
+  const net = network({ proxies });
+  expect(await failure(get(net, "http://shards.invalid/a.tar"))).toMatchObject({
+    code: "NETWORK",
+    message: expect.stringMatching(/407/),
+  });
+  expect(net.counts).toMatchObject({ requests: 1, retries: 0 });
+  expect(() => network({ proxies: { http: "me:geheim@nowhere:x" } })).toThrow(/^HTTP_PROXY or/);
+});
+
 test("a proxy that is not there is a failure of the network", async () => {
   const server = await serve(content);
   await server.close();
