@@ -12,6 +12,7 @@ import {
   readTar,
   readWebDataset,
   splitName,
+  StreamError,
   writeWebDataset,
   type NewSample,
   type WebDatasetSample,
@@ -185,6 +186,35 @@ describe("refused", () => {
     expect(await collect(readWebDataset(inChunks(many), { largestSample: 51_200 }))).toHaveLength(
       1,
     );
+  });
+
+  test("any flipped bit of any header, or it changes nothing", async () => {
+    const bytes = join([
+      rawMember({ name: "a.jpg" }, "1"),
+      rawMember({ name: "d.jpg", magic: "" }, "2"),
+      endOfArchive,
+    ]);
+    const listed = async (input: Uint8Array): Promise<unknown> => {
+      const all = [];
+      for await (const { name, kind, size, offset } of readTar(inChunks(input, [700])))
+        all.push([name, kind, size, offset]);
+      return all;
+    };
+    const expected = await listed(bytes);
+    let refused = 0;
+    for (const header of [0, 1_024])
+      for (let at = header; at < header + 512; at++) {
+        const bad = new Uint8Array(bytes);
+        bad[at] = bad[at]! ^ (1 << (at % 8));
+        const found: unknown = await listed(bad).catch((error: unknown) => error);
+        if (!(found instanceof StreamError)) expect(found).toEqual(expected);
+        else {
+          refused++;
+          expect(found).toMatchObject({ code: "SHARD_CORRUPT", context: { offset: header } });
+        }
+      }
+    // but for the padding of the checksum itself
+    expect(refused).toBeGreaterThan(2 * 500);
   });
 
   test("chunks that are no bytes", async () => {

@@ -96,7 +96,7 @@ describe("rows and notes of a feed are those of random access", () => {
       "further image": 1,
       "no image": 1,
     });
-    for (let at = 0; at <= sample.length; at++)
+    for (let at = 0; at <= sample.length; at += at < 4_000 ? 1 : 7)
       expect(await byFeed(split(sample, at))).toEqual(expected);
     for (const length of [1, 2, 3, 511, 512, 513])
       expect(await byFeed(inChunks(sample, [length]))).toEqual(expected);
