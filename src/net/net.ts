@@ -26,7 +26,9 @@ export interface Net {
   /**
    * The bytes from `from` (default 0) up to `to` (exclusive; default the end), in order, in one request; after a cut the rest is asked for by range. Checks
    * length and ETag, and sha256 where the whole file is read. Rejects NETWORK when the budget of retries is used up, SHARD_CORRUPT where the file is another
-   * one than was known, SOURCE_NOT_FOUND (404, 410), UNAUTHORIZED (401, 403), ABORTED.
+   * one than was known, SOURCE_NOT_FOUND (404, 410), UNAUTHORIZED (401, 403), ABORTED, CLOSED. The reader's pace is the pace of reading; one that rests while
+   * others wait for their turn gives its connection up and asks for the rest when it goes on (permits.ts). Of a server that tells neither size nor ETag nor
+   * date, only the bytes that come twice can be compared.
    */
   download(
     url: string,
