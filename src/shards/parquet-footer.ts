@@ -7,6 +7,8 @@ import { corrupt } from "./tar.ts";
 const TAIL = 1 << 18;
 /** A footer beyond this is refused before it is read. Bytes. */
 const LARGEST_FOOTER = 1 << 26;
+/** A footer could hold some millions, each with a plan. */
+const MOST_GROUPS = 1 << 17;
 const DEEPEST_SCHEMA = 64;
 const MOST_NODES = 1 << 16;
 /** Even a file of nulls alone stays below this; one that claims more would keep a reader busy with nothing. */
@@ -244,29 +246,30 @@ function parseGroups(
 ): Group[] {
   const groups: Group[] = [];
   const thrift = createThrift(bytes, at);
-  thrift.list(LIST, (kind) => {
+  thrift.list(LIST, (kind, number) => {
     let rows = -1;
     let count = 0;
     const chunks: (Chunk | undefined)[] = columns.map(() => undefined);
     const fields = {
       1: (of: number): void =>
-        thrift.list(of, (column, number) => {
+        thrift.list(of, (column, leaf) => {
           count++;
-          const place = columns.indexOf(number);
+          const place = columns.indexOf(leaf);
           if (place < 0) thrift.skip(column);
-          else chunks[place] = parseChunk(thrift, column, leaves[number] as Node);
+          else chunks[place] = parseChunk(thrift, column, leaves[leaf] as Node);
         }),
       3: (of: number): number => (rows = thrift.int(of)),
     };
     thrift.struct(fields, kind);
     const found = chunks.filter((chunk) => chunk !== undefined);
-    const name = `row group ${groups.length}`;
+    const name = `row group ${number}`;
     if (rows < 0) throw new Error(`${name} has no number of rows`);
     if (count !== leaves.length || found.length !== columns.length)
       throw new Error(`${name} has ${count} columns, the schema ${leaves.length}`);
-    groups.push({ rows, chunks: found });
+    if (rows > 0) groups.push({ rows, chunks: found });
+    if (groups.length > MOST_GROUPS) throw new Error(`more than ${MOST_GROUPS} row groups`);
   });
-  return groups.filter(({ rows }) => rows > 0);
+  return groups;
 }
 
 const LIST = 9;

@@ -293,6 +293,15 @@ describe("a crafted file", () => {
     expect(await reasonOf(well)).toMatch(/nested too deeply/);
   });
 
+  test("row groups without end are refused", async () => {
+    const many = parquet([page(plain("a"))], {
+      rows: 2 ** 17 + 1,
+      groupRows: 1,
+      groups: 2 ** 17 + 1,
+    });
+    expect(await reasonOf(many)).toMatch(/more than 131072 row groups/);
+  });
+
   test("a footer that claims too much is not asked for", async () => {
     const bytes = parquet([page(plain("a"))]);
     const view = Buffer.from(bytes);
