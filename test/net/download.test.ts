@@ -153,7 +153,9 @@ describe("faults that pass", () => {
       server.faults.push({ hang });
       const net = network({ stall: 50 });
       expect((await get(net, server.url, known)).equals(content)).toBe(true);
-      expect(net.retries.map(({ reason }) => reason)).toEqual(["no byte for 0.05 s"]);
+      // once, or more often on a busy machine
+      const reasons = new Set(net.retries.map(({ reason }) => reason));
+      expect([...reasons]).toEqual(["no byte for 0.05 s"]);
     }
   });
 });

@@ -3,7 +3,7 @@ import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { systemClock } from "../../src/net/clock.ts";
 import type { Fault } from "../fixtures/faulty-server.ts";
-import { bytesOf, failure, get, network, never, sample, serve } from "./harness.ts";
+import { bytesOf, failure, get, network, never, sample, serve, soon } from "./harness.ts";
 
 const content = sample(4_000_000);
 
@@ -56,11 +56,11 @@ describe("so many requests at once", () => {
 test("the reader's pace is the pace of reading", async () => {
   const large = sample(40_000_000);
   const server = await serve(large);
-  const net = network({ stall: 500 });
+  const net = network({ stall: 1000 });
   const reader = net.download(server.url, {}, { signal: never })[Symbol.asyncIterator]();
   await reader.next();
   // longer than the stall: a reader that is away is no stall of the network
-  await new Promise((resolve) => setTimeout(resolve, 800));
+  await new Promise((resolve) => setTimeout(resolve, 1500));
   expect(net.counts.bytes).toBeLessThan(1_000_000);
   let length = 0;
   for await (const chunk of { [Symbol.asyncIterator]: () => reader }) length += chunk.length;
@@ -93,7 +93,7 @@ describe("the end", () => {
           bytesOf(net.download(server.url, {}, { signal })), // waits for its turn
         ];
         const failures = Promise.all(work.map(failure));
-        await expect.poll(() => server.seen.length).toBe(3);
+        await expect.poll(() => server.seen.length, soon).toBe(3);
         if (how === "abort") given.abort();
         else await net.close();
         const codes = (await failures).map(({ code }) => code);
@@ -102,18 +102,18 @@ describe("the end", () => {
         if (how === "abort" && fault.status === undefined)
           expect((await get(net, server.url)).equals(content)).toBe(true);
         await net.close();
-        await expect.poll(() => server.open()).toBe(0);
+        await expect.poll(() => server.open(), soon).toBe(0);
       });
 
   test("a download that is broken off closes its connection", async () => {
     const server = await serve(content);
     const net = network();
     for await (const _ of net.download(server.url, {}, { signal: never })) break;
-    await expect.poll(() => server.open()).toBe(0);
+    await expect.poll(() => server.open(), soon).toBe(0);
     // a part of what a server gives whole
     server.faults.push({ ignoreRange: true });
     await get(net, server.url, {}, { from: 5, to: 10 });
-    await expect.poll(() => server.open()).toBe(0);
+    await expect.poll(() => server.open(), soon).toBe(0);
   });
 
   test("an abort closes the connection also while the reader is away", async () => {
@@ -123,7 +123,7 @@ describe("the end", () => {
     const reader = net.download(server.url, {}, { signal: given.signal })[Symbol.asyncIterator]();
     await reader.next();
     given.abort();
-    await expect.poll(() => server.open()).toBe(0);
+    await expect.poll(() => server.open(), soon).toBe(0);
     expect(await failure(reader.next())).toMatchObject({ code: "ABORTED" });
     expect(
       await failure(get(network(), server.url).then(() => given.signal.throwIfAborted())),
@@ -153,7 +153,7 @@ describe("the end", () => {
       timeout: 30_000,
     });
     expect(stdout).toBe("CLOSED\n");
-    await expect.poll(() => server.open()).toBe(0);
+    await expect.poll(() => server.open(), soon).toBe(0);
   });
 
   test("nothing works after close, and nothing is left of a thousand requests", async () => {
@@ -182,7 +182,7 @@ describe("the end", () => {
     // connections are used again
     expect(server.connections).toBeLessThan(100);
     await Promise.all([net.close(), net.close()]);
-    await expect.poll(() => server.open()).toBe(0);
+    await expect.poll(() => server.open(), soon).toBe(0);
     for (const work of [get(net, server.url), net.head(server.url, never), net.fetch(server.url)])
       expect(await failure(work)).toMatchObject({ code: "CLOSED" });
     expect(server.seen).toHaveLength(1000);

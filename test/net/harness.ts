@@ -63,6 +63,9 @@ export function network(options: NetOptions = {}): TestNet {
   return Object.assign(net, { clock, retries });
 }
 
+/** How long a busy machine may take to see what happens at once. */
+export const soon = { timeout: 20_000 } as const;
+
 export const never: AbortSignal = new AbortController().signal;
 
 export async function bytesOf(chunks: AsyncIterable<Uint8Array>): Promise<Buffer> {
