@@ -389,6 +389,34 @@ describe("other programs", () => {
     }
   });
 
+  test("Python's tarfile in all its formats", async () => {
+    const long = `${"folder/".repeat(20)}${"n".repeat(120)}.jpg`;
+    const files = { "a.jpg": noise(700, 1), "d/ü.json": "{}", [long]: noise(512, 2) };
+    const folder = temporaryFolder(files);
+    const program = `import sys, tarfile
+for name in ["USTAR", "GNU", "PAX"]:
+    for mode in ["w", "w:gz"]:
+        with tarfile.open(name + mode[1:].replace(":", "."), mode, format=getattr(tarfile, name + "_FORMAT")) as tar:
+            for file in sys.argv[1:]: tar.add(file)`;
+    for (const name of ["USTAR", "GNU", "PAX"]) {
+      // ustar has no room for a name that long
+      const names = Object.keys(files).slice(0, name === "USTAR" ? 2 : 3);
+      output(
+        "python3",
+        ["-c", program.replace('["USTAR", "GNU", "PAX"]', `["${name}"]`), ...names],
+        folder,
+      );
+      for (const ending of ["", ".gz"]) {
+        const found: Record<string, Uint8Array> = {};
+        for await (const member of readTar(createReadStream(joinPath(folder, name + ending))))
+          found[member.name] = await member.bytes();
+        expect(Object.keys(found)).toEqual(names);
+        for (const one of names)
+          expect(Buffer.compare(found[one]!, Buffer.from(files[one as "a.jpg"]))).toBe(0);
+      }
+    }
+  });
+
   test("Python's webdataset and tarfile, both ways, packed or not", async () => {
     const folder = temporaryFolder({
       "ours/x.tar": await written(samples),
