@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from "node:fs";
+import { readdirSync, rmSync, statSync, utimesSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { StreamError } from "../errors.ts";
@@ -9,13 +8,14 @@ import { createNotebook } from "../shards/notes.ts";
 import { createPace } from "../shards/pace.ts";
 import { createPool } from "./chunks.ts";
 import { openWhole, type Rows } from "./file.ts";
+import { begin, fileOf, LOCKS, PART, unusable, WHOLE } from "./folder.ts";
 import { followPart, type Followed } from "./growing.ts";
 import { createLocks } from "./lock.ts";
-import { createPart, isFull, type Part } from "./part.ts";
-import { codeOf, createPresence, type Presence } from "./presence.ts";
+import { createPart, type Part } from "./part.ts";
+import { codeOf } from "./presence.ts";
 import { createMemoryRows, type MemoryRows } from "./rows.ts";
 import { createShelf, GaveWay, unlessGivenUp, type Entry } from "./shelf.ts";
-import { createSpace, PART, WHOLE, type Growing } from "./space.ts";
+import { createSpace, type Growing } from "./space.ts";
 import type { Store } from "./store.ts";
 
 export interface DiskStoreOptions {
@@ -55,7 +55,7 @@ const TRIES = 3;
 export async function createDiskStore(options: DiskStoreOptions): Promise<Store> {
   const { folder, size, whenFull = "error", memoryLimit = 0, log = () => undefined } = options;
   const presence = begin(folder);
-  const locks = createLocks(join(folder, "locks"), presence);
+  const locks = createLocks(join(folder, LOCKS), presence);
   const pace = createPace();
   const pool = createPool(memoryLimit);
   let needed: ((id: string) => number) | undefined;
@@ -75,7 +75,11 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     return needed(id);
   }
 
-  async function giveUp(need: number): Promise<boolean> {
+  /** Given up, and still holding their room. */
+  const leaving = new Set<Promise<void>>();
+
+  async function giveUp({ shard, signal }: Growing, need: number): Promise<boolean> {
+    signal.throwIfAborted(); // it may be its own end that it would wait for
     let victim: Entry<State> | undefined;
     let latest = need;
     for (const entry of shelf.entries()) {
@@ -84,9 +88,12 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
       victim = entry;
       latest = later;
     }
-    if (!victim) return false;
-    log(`${victim.name}: given up, since there is no room for what is needed sooner`);
-    await shelf.remove(victim);
+    if (victim) {
+      log(`${victim.name}: given up, since there is no room for what is needed sooner`);
+      const end = shelf.remove(victim).finally(() => leaving.delete(end));
+      leaving.add(end);
+    } else if (leaving.size === 0) return false;
+    await unlessGivenUp(Promise.all(leaving), shard, signal);
     return true;
   }
 
@@ -98,25 +105,13 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
       return { file, rows: undefined, old: [], marked: false, renewing: undefined };
     },
     async fetch(entry) {
-      const { growth, state, signal } = entry;
-      growth.restart();
-      if (!state.marked) presence.mark(state.file + WHOLE);
-      state.marked = true;
-      for (let lost = 0; ;) {
-        signal.throwIfAborted();
-        if (await openThere(entry)) return;
-        const lock = locks.take(state.file);
-        if (lock) {
-          try {
-            // it may have been finished between the look and the lock
-            if ((await openThere(entry)) || (await feed(entry))) return;
-          } finally {
-            lock.release();
-          }
-          if (++lost === TRIES)
-            throw unusable(entry.name, "parts are removed while they are written");
-        } else await follow(entry);
-        growth.restart();
+      try {
+        await fetch(entry);
+      } catch (error) {
+        // what the system says; feeds reject with errors of ours
+        throw codeOf(error) !== undefined && !(error instanceof StreamError)
+          ? unusable(entry.name, folder, error)
+          : error;
       }
     },
     async read(entry, row, room) {
@@ -138,9 +133,32 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     },
     async drop({ state }) {
       if (state.marked) presence.unmark(state.file + WHOLE);
+      space.freed();
       await Promise.all([state.rows, ...state.old].map(async (rows) => rows?.close()));
     },
   });
+
+  async function fetch(entry: Entry<State>): Promise<void> {
+    const { growth, state, signal } = entry;
+    growth.restart();
+    if (!state.marked) presence.mark(state.file + WHOLE);
+    state.marked = true;
+    for (let lost = 0; ;) {
+      signal.throwIfAborted();
+      if (await openThere(entry)) return;
+      const lock = locks.take(state.file);
+      if (lock) {
+        try {
+          // it may have been finished between the look and the lock
+          if ((await openThere(entry)) || (await feed(entry))) return;
+        } finally {
+          lock.release();
+        }
+        if (++lost === TRIES) throw unusable(entry.name, folder, new Error("parts vanish"));
+      } else await follow(entry);
+      growth.restart();
+    }
+  }
 
   function use({ state }: Entry<State>, rows: Rows): void {
     if (state.rows) state.old.push(state.rows);
@@ -191,7 +209,7 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     /** Rows that found no room on the disk. */
     function overflow(cause: unknown): MemoryRows {
       if (cause instanceof GaveWay) throw cause;
-      const error = cause instanceof StreamError ? cause : unusable(name, codeOf(cause), cause);
+      const error = cause instanceof StreamError ? cause : unusable(name, folder, cause);
       if (error.code !== "CACHE" || whenFull !== "memory" || entry.users === 0) throw error;
       log(`${error.message}; the rest of it is kept in memory`);
       return createMemoryRows(pool);
@@ -261,6 +279,7 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     } finally {
       await part?.remove();
       presence.reserve(file, 0);
+      space.freed();
     }
   }
 
@@ -320,12 +339,22 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
 
   async function closeAll(): Promise<void> {
     await shelf.close();
-    sweep();
-    presence.close();
+    try {
+      sweep();
+    } catch (error) {
+      log(`the cache's folder can't be cleared: ${codeOf(error)}`);
+    } finally {
+      presence.close();
+    }
   }
 
-  sweep();
-  await space.trim();
+  try {
+    sweep();
+    await space.trim();
+  } catch (error) {
+    presence.close();
+    throw unusable("cache", folder, error);
+  }
   let closing: Promise<void> | undefined;
   return {
     open: (id, name, feed, signal) => shelf.open(id, name, feed, signal),
@@ -340,41 +369,4 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     },
     close: () => (closing ??= closeAll()),
   };
-}
-
-/** A hash, and the end of the identity for people. */
-function fileOf(id: string): string {
-  const hash = createHash("sha256").update(id).digest("hex").slice(0, 32);
-  return `${hash}-${id.slice(-40).replaceAll(/[^A-Za-z0-9]+/g, "_")}`;
-}
-
-function unusable(shard: string, reason: string | undefined, cause?: unknown): StreamError {
-  const message = `${shard}: the cache can't be used: ${reason ?? "unknown reason"}`;
-  return new StreamError("CACHE", message, { cause, context: { shard } });
-}
-
-/** On a full disk a file goes first: the cache itself may have filled it. */
-function begin(folder: string): Presence {
-  for (;;) {
-    try {
-      mkdirSync(folder, { recursive: true });
-      return createPresence(join(folder, "users"));
-    } catch (error) {
-      const oldest = isFull(error) ? oldestIn(folder) : undefined;
-      if (oldest === undefined) {
-        const cause = new Error(`${folder}: ${codeOf(error)}`, { cause: error });
-        throw new StreamError("CACHE", `the cache's folder can't be used: ${codeOf(error)}`, {
-          cause,
-        });
-      }
-      rmSync(oldest);
-    }
-  }
-}
-
-function oldestIn(folder: string): string | undefined {
-  const wholes = readdirSync(folder).filter((name) => name.endsWith(WHOLE));
-  const used = wholes.map((name) => statSync(join(folder, name)).atimeMs);
-  const oldest = wholes[used.indexOf(Math.min(...used))];
-  return oldest === undefined ? undefined : join(folder, oldest);
 }

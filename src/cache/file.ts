@@ -20,7 +20,7 @@ import { seedOf, unpack } from "./record.ts";
  *     36 bytes   lengths of notes and identity, number of rows, begin of the index (float64 each), CRC-32 from the index to here, magic
  */
 export const FILE_HEAD = 32;
-export const FILE_TAIL = 36;
+const FILE_TAIL = 36;
 const HEAD_MAGIC = Buffer.from("ssl-r1 1");
 const TAIL_MAGIC = Buffer.from("1 1r-lss");
 

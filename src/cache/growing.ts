@@ -8,7 +8,7 @@ import { codeOf } from "./presence.ts";
 import { endsOf, HEAD, seedOf, unpack } from "./record.ts";
 
 /** Up to `length` bytes: fewer where the file ends. */
-export async function readAt(
+async function readAt(
   handle: FileHandle,
   pace: Pace,
   at: number,

@@ -1,12 +1,4 @@
-import {
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { linkSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { codeOf, type Presence } from "./presence.ts";
 
@@ -32,7 +24,6 @@ export interface Lock {
 const EMPTY = 5;
 
 export function createLocks(folder: string, presence: Presence): Locks {
-  mkdirSync(folder, { recursive: true });
   const held = new Set<string>();
 
   /** Files of this lock by number; one at most, but while it goes from the dead to the living. */

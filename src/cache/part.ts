@@ -6,7 +6,7 @@ import type { Pace } from "../shards/pace.ts";
 import { endSize, FILE_HEAD, packEnd, packFileHead, type Rows } from "./file.ts";
 import { growingRows } from "./growing.ts";
 import { createOffsets } from "./offsets.ts";
-import { codeOf } from "./presence.ts";
+import { isFull } from "./folder.ts";
 import { packHead, seedOf } from "./record.ts";
 
 /** A file of the cache that this store writes: whole and under its own name only when all of it is on the disk. */
@@ -110,9 +110,4 @@ export async function createPart(options: PartOptions): Promise<Part> {
     remove: () => rm(path, { force: true }),
     close: () => (closing ??= handle.close()),
   };
-}
-
-/** The disk, a quota or a limit on file sizes. */
-export function isFull(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT", "EFBIG"].includes(codeOf(error) ?? "");
 }

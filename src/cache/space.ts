@@ -1,6 +1,7 @@
 import { readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { StreamError } from "../errors.ts";
+import { PART, WHOLE } from "./folder.ts";
 import type { Locks } from "./lock.ts";
 import { codeOf, type Presence } from "./presence.ts";
 import { GaveWay } from "./shelf.ts";
@@ -14,6 +15,8 @@ export interface Space {
   reserve(part: Growing, least: number): Promise<number>;
   /** Removes files worth `bytes` or more, for a disk that is full before the cache is. Rejects CACHE where none may go. */
   free(part: Growing, bytes: number, cause: unknown): Promise<void>;
+  /** Something of this store was closed or has ended: who found no room before that looks again. */
+  freed(): void;
   /** Down to the size, as far as files are not in use. */
   trim(): Promise<void>;
 }
@@ -25,7 +28,7 @@ export interface Growing {
   readonly file: string;
   /** When it is needed itself; -Infinity: somebody waits for it. */
   readonly need: number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: AbortSignal;
 }
 
 export interface SpaceOptions {
@@ -37,7 +40,7 @@ export interface SpaceOptions {
   /** When a whole file is needed; Infinity where that is not known. */
   readonly needOf: (file: string) => Promise<number>;
   /** Gives up a part of this store that nobody waits for and that is needed later; false where there is none. */
-  readonly giveUp: (need: number) => Promise<boolean>;
+  readonly giveUp: (growing: Growing, need: number) => Promise<boolean>;
 }
 
 /** Room is taken in steps, since the folder is listed for each. Bytes; of the size. */
@@ -45,9 +48,6 @@ const LARGEST_STEP = 1 << 26;
 const STEPS = 256;
 /** Milliseconds between looks at a lock that is held for a few. */
 const SOON = 3;
-
-export const WHOLE = ".rows";
-export const PART = ".part-";
 
 interface Found {
   readonly file: string;
@@ -60,6 +60,7 @@ export function createSpace(options: SpaceOptions): Space {
   const { folder, size, presence, locks, needOf, giveUp } = options;
   const step = Math.min(LARGEST_STEP, Math.floor(size / STEPS));
   let turn: Promise<unknown> = Promise.resolve();
+  let endings = 0;
 
   /** One at a time in all processes. */
   function alone<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -85,11 +86,12 @@ export function createSpace(options: SpaceOptions): Space {
   async function pressing<T>(growing: Growing, work: (need: number) => Promise<T>): Promise<T> {
     for (;;) {
       const { need } = growing; // it changes
+      const before = endings;
       try {
         return await alone(() => work(need), growing.signal);
       } catch (error) {
         if (!(error instanceof StreamError && error.code === "CACHE")) throw error;
-        if (await giveUp(need)) continue;
+        if ((await giveUp(growing, need)) || endings !== before) continue;
         throw need === Number.NEGATIVE_INFINITY ? error : new GaveWay(error);
       }
     }
@@ -193,6 +195,9 @@ export function createSpace(options: SpaceOptions): Space {
           context: { shard, size, open, parts, needed: bytes, left },
         });
       }),
+    freed() {
+      endings++;
+    },
     trim: () =>
       alone(async () => {
         const { idle, total } = await look();

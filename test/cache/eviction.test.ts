@@ -5,8 +5,8 @@ import { createDiskStore } from "../../src/cache/disk.ts";
 import { createMemoryStore } from "../../src/cache/memory.ts";
 import type { Store } from "../../src/cache/store.ts";
 import type { Row, Shard } from "../../src/shards/feed.ts";
-import { noise, temporaryFolder } from "../fixtures/files.ts";
-import { testFeed } from "./feeds.ts";
+import { temporaryFolder } from "../fixtures/files.ts";
+import { noise, testFeed } from "./feeds.ts";
 
 const BYTES = 10_000;
 

@@ -1,6 +1,14 @@
 import { StreamError } from "../../src/errors.ts";
 import type { Feed, Row } from "../../src/shards/feed.ts";
-import { noise } from "../fixtures/files.ts";
+
+/** Here and not from the fixtures, which load the test runner: processes are started by the dozen. */
+export function noise(length: number, seed: number): Uint8Array {
+  let state = (seed * 2_654_435_769 + 1) >>> 0;
+  return Uint8Array.from({ length }, () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state >>> 24;
+  });
+}
 
 /** Rows as a shard has them: names that need care, an empty image, one that is larger than a page. */
 export function rowsOf(count: number, seed = 0, bytes = 1_000): Row[] {

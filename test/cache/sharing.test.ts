@@ -1,6 +1,6 @@
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, onTestFinished, test } from "vitest";
@@ -236,6 +236,7 @@ describe("presence", () => {
 describe("locks", () => {
   test("one holder, and the next when it lets go", () => {
     const folder = temporaryFolder();
+    mkdirSync(join(folder, "l"));
     const [one, other] = [createPresence(join(folder, "u")), createPresence(join(folder, "u"))];
     const [mine, theirs] = [one, other].map((who) => createLocks(join(folder, "l"), who)) as [
       ReturnType<typeof createLocks>,
@@ -257,6 +258,7 @@ describe("locks", () => {
 
   test("that of the dead is taken over by one, however many try", () => {
     const folder = temporaryFolder();
+    mkdirSync(join(folder, "l"));
     const all = Array.from({ length: 5 }, () => createPresence(join(folder, "u")));
     const locks = all.map((who) => createLocks(join(folder, "l"), who));
     writeFileSync(join(folder, "l", "a.0"), "far-0badcafe-12-345-0\nnobody\n");
@@ -274,6 +276,7 @@ describe("locks", () => {
 
   test("one that says nothing yet is somebody's, for a while", () => {
     const folder = temporaryFolder();
+    mkdirSync(join(folder, "l"));
     const who = createPresence(join(folder, "u"));
     const locks = createLocks(join(folder, "l"), who);
     const path = join(folder, "l", "a.0");
