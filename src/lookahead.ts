@@ -29,17 +29,27 @@ export function createLookahead(
   const { spec } = plan;
   const window = createWindows(spec.window, spec.partitions).size;
   const looked = new Set<string>();
+  /** By partition: what the last look had fetched ahead. */
+  const ahead = new Map<number, readonly number[]>();
 
   function look(step: number, partition: number): void {
     const what = `${step}/${partition}`;
     if (looked.has(what)) return;
     looked.add(what);
     if (looked.size > REMEMBERED * spec.partitions) looked.delete(looked.values().next().value!);
+    if (partition === 0) {
+      const ways = Array.from({ length: spec.partitions }, (_, one) => plan.upcoming(step, one));
+      catalog.needs((shard) => Math.min(...ways.map(({ rank }) => rank(shard))));
+    }
     const { now, next } = plan.upcoming(step, partition);
-    for (const shard of [...now, ...next(prefetch)]) catalog.prepare(shard);
-    if (partition > 0) return;
-    const ways = Array.from({ length: spec.partitions }, (_, other) => plan.upcoming(step, other));
-    catalog.needs((shard) => Math.min(...ways.map(({ rank }) => rank(shard))));
+    for (const shard of now) catalog.prepare(shard);
+    fetchAhead(partition, next(prefetch));
+  }
+
+  function fetchAhead(partition: number, shards: readonly number[]): void {
+    const before = ahead.get(partition);
+    ahead.set(partition, shards);
+    for (const shard of shards) if (!before?.includes(shard)) catalog.prefetch(shard);
   }
 
   /** A stream that goes step by step lacks the rest of one window at most. Whoever lacks more has jumped, and would wait for all that lies between. */
@@ -61,7 +71,8 @@ export function createLookahead(
 
   return {
     async locate(slot, signal) {
-      for (;;) {
+      // the bytes of the first window are not slowed down by others; only where one shard after the other turns out to be small, more come at once
+      for (let wide = 0; ; wide = Math.min(requests, wide * 2 || 1)) {
         const found = plan.locate(slot);
         if (!needsIndex(found)) {
           if (!catalog.cheap) look(slot.step, slot.partition);
@@ -73,8 +84,7 @@ export function createLookahead(
           continue;
         }
         if (isFar(found)) throw tooFar(slot);
-        for (const shard of plan.upcoming(slot.step, slot.partition).next(requests))
-          catalog.prepare(shard);
+        fetchAhead(slot.partition, plan.upcoming(slot.step, slot.partition).next(wide));
         const [first, ...others] = found.needs;
         await Promise.all([
           catalog.count(first!, found.rows),
