@@ -24,6 +24,7 @@ import { listingOrder } from "./plan/deal.ts";
 import { countAll, samplesOf, setUp } from "./setup.ts";
 import { openCatalog } from "./counted.ts";
 import type { Catalog } from "./sources/catalog.ts";
+import { countsOf } from "./sources/counts.ts";
 import { createStatistics, type Statistics } from "./statistics.ts";
 import { createTrays } from "./trays.ts";
 import { createPool } from "./workers/pool.ts";
@@ -112,6 +113,7 @@ async function start(
   const stream: Stream = {
     statistics,
     info: () => ({ ...info, ...samplesOf(catalog), steps, skipped: statistics.skipped() }),
+    counts: () => countsOf(catalog, options.imageField),
     async *cells(requests, { format = "raw", signal } = {}) {
       if (!imageFormats.includes(format))
         throw new StreamError(

@@ -102,6 +102,22 @@ export interface StreamInfo {
   readonly skipped: { readonly [reason: string]: number };
 }
 
+/** How many rows shards hold, learnt once: what `ssl-r1 index --out` writes and what loaders tell each other. */
+export interface CountsFile {
+  readonly version: 1;
+  /** What of a record is its image and so decides what is a row: imageField. */
+  readonly image: string | null;
+  readonly shards: readonly CountedShard[];
+}
+
+export interface CountedShard {
+  /** Name, size in bytes and hash together say which shard it is. */
+  readonly name: string;
+  readonly size: number;
+  readonly hash?: string;
+  readonly rows: number;
+}
+
 /** One batch, or some slots of it, to be made. */
 export interface StepRequest {
   readonly step: number;
@@ -112,6 +128,8 @@ export interface StepRequest {
 /** What the socket server needs of a loader: cells of requests, in order, made ahead in parallel. */
 export interface CellMaker {
   info(): StreamInfo;
+  /** Of the shards counted so far, for another loader's option `counts`. */
+  counts(): CountsFile;
   /**
    * Cells of each request in slot order, requests in the order given. Work runs ahead of the consumer by a bounded number of cells.
    * The consumer owns each cell and must release it. Breaking off or aborting stops the work and releases what was made.

@@ -2,6 +2,7 @@ import { availableParallelism, homedir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { StreamError } from "./errors.ts";
+import type { CountsFile } from "./model.ts";
 import { presets, type Preset } from "./tasks/task.ts";
 
 /** One line of the mix; a string stands for `task`, `task:level` or `task:level*weight`. */
@@ -46,8 +47,8 @@ export interface ResolvedOptions extends SourceOptions {
   readonly weights?: readonly number[] | undefined;
   /** Shards opened ahead of their use. */
   readonly prefetch: number;
-  /** File with counts of shards, as `ssl-r1 index --out` writes it. */
-  readonly counts?: string | undefined;
+  /** Counts of shards: a file as `ssl-r1 index --out` writes it, or what such a file holds, as another loader's `counts()` gives it. */
+  readonly counts?: string | CountsFile | undefined;
   /** Everything random follows from it. */
   readonly seed: number;
   /** Puzzles in a batch. */
@@ -169,7 +170,15 @@ const shape: { readonly [Name in keyof ResolvedOptions]-?: z.ZodType } = {
   requests: integer(1, 256).default(8),
   retryFor: integer(0, 1_000_000).default(600),
   prefetch: integer(0, 1_000).default(2),
-  counts: z.string().min(1).optional(),
+  // An object is looked at where it is used, as a file is: 100,000 shards are too many for zod, and for its messages.
+  counts: z
+    .custom(
+      (given) =>
+        (typeof given === "object" && given !== null) ||
+        (typeof given === "string" && given !== ""),
+      "expected a file of ssl-r1 index --out, or what it holds",
+    )
+    .optional(),
   seed: integer(0, Number.MAX_SAFE_INTEGER).default(0),
   batch: integer(1, 1_048_576).default(40),
   partitions: integer(1, 1024).optional(),

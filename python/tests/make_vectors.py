@@ -66,6 +66,7 @@ def puzzle(slot: int, step: int, images: list[tuple[int, int, str, int]], **more
 
 
 FAILED = {"slot": 2, "index": 2, "entry": "rotation", "task": "rotation", "error": {"code": "SLOT_FAILED", "message": "a.tar, key 7: no image"}}
+COUNTED = [{"name": "é/a.tar", "size": 2**40, "hash": "sha256:00ff", "rows": 0}, {"name": "b.tar", "size": 0, "rows": LARGEST}]
 PIXELS = bytes(range(2 * 1 * 3 + 1 * 2 * 3))
 TWO = [puzzle(0, 0, [(2, 1, "raw", 6)]), puzzle(1, 0, [(1, 2, "raw", 6)])]
 
@@ -107,10 +108,12 @@ def positive() -> list[dict[str, Any]]:
         ),
         good("feedback of nothing", "client", 6, {"step": 1, "rewards": []}),
         good("poll", "client", 7, {"id": 3}),
+        good("counts", "client", 9, {"id": 4}),
         good("bye", "client", 8, {}),
         good("nested 32 deep", "client", 7, nested(31)),
         good("welcome", "server", 65, {"protocol": 1, "info": INFO}),
         good("welcome of a finite stream", "server", 65, {"protocol": 1, "info": {**INFO, "steps": 0, "entries": [], "skipped": {}}}),
+        good("welcome of a server with more calls", "server", 65, {"protocol": 1, "info": INFO, "calls": ["counts", "later"]}),
         good("cell", "server", 66, {"id": 1, "step": 0, "cell": 0, "puzzles": TWO, "failed": [FAILED]}, PIXELS),
         good(
             "cell with png and an empty jpeg",
@@ -127,6 +130,8 @@ def positive() -> list[dict[str, Any]]:
         good("error of the connection", "server", 69, {"code": "UNAUTHORIZED", "message": "wrong token"}),
         good("error with a code of the future", "server", 69, {"id": 1, "code": "TOO_PURPLE", "message": "?"}),
         good("info", "server", 70, {"id": 1, "info": INFO}),
+        good("counted", "server", 71, {"id": 4, "image": None, "shards": COUNTED}),
+        good("counted by a field, nothing yet", "server", 71, {"id": 4, "image": "seg.png", "shards": []}),
     ]
 
 
@@ -227,6 +232,13 @@ def negative() -> list[dict[str, Any]]:
         bad("puzzles are missing", "server", "PROTOCOL", frame(66, pack({"id": 1, "step": 0, "cell": 0, "failed": []}))),
         bad("recipe is text", "server", "PROTOCOL", frame(66, pack({**cell, "puzzles": [puzzle(0, 0, [], recipe="r")]}))),
         bad("failed slot without its error", "server", "PROTOCOL", frame(66, pack({**empty, "failed": [{**FAILED, "error": "x"}]}))),
+        bad("calls are no array", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "calls": "counts"}))),
+        bad("a call is a number", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "calls": [9]}))),
+        bad("counts without an id", "client", "PROTOCOL", frame(9, pack({}))),
+        bad("counted without shards", "server", "PROTOCOL", frame(71, pack({"id": 1, "image": None}))),
+        bad("counted shard without rows", "server", "PROTOCOL", frame(71, pack({"id": 1, "image": None, "shards": [{"name": "a", "size": 1}]}))),
+        bad("a shard of negative rows", "server", "PROTOCOL", frame(71, pack({"id": 1, "shards": [{"name": "a", "size": 1, "rows": -1}]}))),
+        bad("the hash of a shard is a number", "server", "PROTOCOL", frame(71, pack({"id": 1, "shards": [{**COUNTED[0], "hash": 5}]}))),
         bad("end without a step", "server", "PROTOCOL", frame(67, pack({"id": 1}))),
         bad("error without a code", "server", "PROTOCOL", frame(69, pack({"id": 1, "message": "x"}))),
     ]

@@ -3,7 +3,8 @@ import { openCatalog } from "../counted.ts";
 import { asStreamError } from "../errors.ts";
 import { resolveSourceOptions } from "../options.ts";
 import { openOrigin } from "../origin.ts";
-import { writeCounts, type CountedShard } from "../sources/counts.ts";
+import { countsOf, writeCounts } from "../sources/counts.ts";
+import { withCounts } from "./counts.ts";
 import { bar, createProgress, readable } from "./progress.ts";
 import { streamOptions, withSourceOptions } from "./stream-options.ts";
 
@@ -14,9 +15,11 @@ export function indexCommand(): Command {
       "count the images of every shard ahead, for jumps to far steps and for other machines",
     )
     .option("--out <file>", "write the counts, for --counts")
+    .option("--counts <file>", "what is known already: a file of --out, or tcp://... of a loader")
     .option("--json", "one JSON object a line")
     .action(async (source: readonly string[], given: { out?: string; json?: boolean }) => {
-      const options = resolveSourceOptions(streamOptions(source, { ...given }));
+      const wanted = await withCounts(streamOptions(source, { ...given }));
+      const options = { ...resolveSourceOptions(wanted), counts: wanted.counts };
       const origin = await openOrigin(options);
       try {
         const catalog = await openCatalog(options, origin.source);
@@ -47,22 +50,15 @@ export function indexCommand(): Command {
           };
           await Promise.all(Array.from({ length: Math.min(options.requests, shards) }, count));
           progress.end();
-          const known = catalog.list.flatMap((info, shard): CountedShard[] => {
-            const rows = catalog.rows(shard);
-            return rows === undefined ? [] : [{ ...info, rows }];
-          });
+          const counts = countsOf(catalog, options.imageField);
+          const known = counts.shards;
           const say = (line: object, text: string): void =>
             void process.stdout.write(`${given.json ? JSON.stringify(line) : text}\n`);
           for (const { name: shard, rows, size: bytes } of known)
             say({ shard, rows, bytes }, `${shard}  ${rows} images  ${readable(bytes)}`);
           for (const problem of failed)
             say({ problem: "shard", ...problem }, `problem  ${problem.shard}: ${problem.reason}`);
-          if (given.out !== undefined)
-            await writeCounts(given.out, {
-              version: 1,
-              image: options.imageField ?? null,
-              shards: known,
-            });
+          if (given.out !== undefined) await writeCounts(given.out, counts);
           const summary = {
             summary: true,
             shards,

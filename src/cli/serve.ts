@@ -1,17 +1,15 @@
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { pino } from "pino";
 import type { Stream } from "../loader.ts";
 import type { CellMaker } from "../model.ts";
 import { createServer, type Server } from "../transport/server.ts";
+import { tokenOf, type TokenOptions } from "./counts.ts";
 import { withStreamOptions } from "./stream-options.ts";
 import { withStream } from "./with-stream.ts";
 
-interface ServeOptions {
+interface ServeOptions extends TokenOptions {
   readonly listen: string;
-  readonly token?: string;
-  readonly tokenFile?: string;
   readonly insecure?: boolean;
   readonly json?: boolean;
 }
@@ -73,6 +71,7 @@ function follow(stream: Stream): Followed {
     at: performance.now(),
     maker: {
       info: stream.info,
+      counts: () => stream.counts(),
       async *cells(requests, options) {
         for await (const cell of stream.cells(requests, options)) {
           followed.step = Math.max(followed.step, cell.step);
@@ -95,10 +94,4 @@ function show(stream: Stream, server: Server, followed: Followed): void {
   process.stderr.write(
     `\r\u001b[K${rate.toFixed(0)} puzzles/s  step ${followed.step < 0 ? "-" : followed.step}  ${server.clients.length} clients  ${sum(stream.statistics.skipped())} skipped`,
   );
-}
-
-function tokenOf({ token, tokenFile }: ServeOptions): string | undefined {
-  if (token !== undefined) return token;
-  if (tokenFile !== undefined) return readFileSync(tokenFile, "utf8").trim();
-  return process.env["SSL_R1_TOKEN"] || undefined;
 }

@@ -38,7 +38,10 @@ const flags: {
   requests: ["number", "requests to servers at once"],
   retryFor: ["seconds", "how long a failing server is tried again"],
   prefetch: ["number", "shards opened ahead of their use"],
-  counts: ["file", "counts of shards, from ssl-r1 index --out"],
+  counts: [
+    "file",
+    "counts of shards, from ssl-r1 index --out; or tcp://... of a loader that has counted them",
+  ],
   maxInputPixels: ["pixels", "larger images are refused before they are decoded"],
   maxSkips: ["number", "fail when more images are unusable"],
   maxSkipShare: ["share", "fail when more of the images are unusable, 0 to 1"],

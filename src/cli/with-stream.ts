@@ -1,5 +1,6 @@
 import { createStream, type Stream } from "../loader.ts";
 import type { Batch } from "../model.ts";
+import { withCounts } from "./counts.ts";
 import { streamOptions } from "./stream-options.ts";
 
 /** A stream by the options of a command line, closed afterwards whatever happens. (Not `await using`: Node 22 can't read it.) */
@@ -8,7 +9,9 @@ export async function withStream(
   options: object,
   use: (stream: Stream) => Promise<void>,
 ): Promise<void> {
-  const stream = await createStream(streamOptions(source, { ...options }));
+  const stream = await createStream(
+    await withCounts(streamOptions(source, { ...options }), options),
+  );
   try {
     await use(stream);
   } finally {

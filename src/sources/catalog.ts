@@ -1,5 +1,5 @@
 import { asStreamError, StreamError } from "../errors.ts";
-import { changed, type Room } from "../shards/bytes.ts";
+import type { Room } from "../shards/bytes.ts";
 import type { Notes, Problem } from "../shards/notes.ts";
 import type { Row, Shard, ShardInfo, Source } from "./source.ts";
 
@@ -37,9 +37,11 @@ export interface Catalog extends Notes {
   sofar(shard: number): number;
   /** Rows of a shard, opened if need be: all, or so far when these are at least `enough`. */
   count(shard: number, enough?: number): Promise<number>;
-  /** Begins to open a shard that will soon be needed. Failures show when it is. */
+  /** Begins to open a shard that is needed. Failures show when it is used. */
   prepare(shard: number): void;
-  /** As Source.needs. */
+  /** Has a shard fetched that will soon be needed, as far as there is room. Failures show when it is. */
+  prefetch(shard: number): void;
+  /** As Source.needs. Shards that are not needed now (rank 0) and were not used for a while are closed, so that what the store keeps of them may go. */
   needs(rank: (shard: number) => number): void;
   /** As Shard.read. Waits for a row that is still on its way. */
   read(shard: number, row: number, room?: Room): Promise<Row>;
@@ -55,7 +57,12 @@ export interface Catalog extends Notes {
 interface Held {
   readonly shard: Promise<Shard>;
   users: number;
+  /** How often needs() had been called when it was last used. */
+  used: number;
 }
+
+/** Calls of needs() for which a shard without use stays open: those of a few consumers that are at different steps. */
+const KEPT = 8;
 
 /** Lists the source. Rejects as Source.list does. */
 export async function createCatalog(
@@ -81,6 +88,7 @@ export async function createCatalog(
   const stop = new AbortController();
   let idle: (() => void) | undefined;
   let users = 0;
+  let turns = 0;
   let closing: Promise<void> | undefined;
 
   async function opened(number: number): Promise<Shard> {
@@ -89,7 +97,7 @@ export async function createCatalog(
       if (!shard.complete) follow(number, shard);
       else if (!finished(number, shard)) {
         await shard.close();
-        throw changed(nameOf(number));
+        throw miscounted(number, shard);
       }
       open.set(number, shard);
       return shard;
@@ -103,7 +111,7 @@ export async function createCatalog(
   function follow(number: number, shard: Shard): void {
     shard.counted(Infinity).then(
       () => {
-        if (!finished(number, shard)) failure(number, changed(nameOf(number)));
+        if (!finished(number, shard)) failure(number, miscounted(number, shard));
       },
       (error: unknown) => failure(number, error),
     );
@@ -126,6 +134,20 @@ export async function createCatalog(
     return true;
   }
 
+  /** Throws SHARD_CORRUPT where a shard that has been read turns out to hold another number of rows than was given. */
+  function check(number: number, shard: Shard): void {
+    if (shard.complete && !finished(number, shard)) throw miscounted(number, shard);
+  }
+
+  function miscounted(number: number, { rows }: Shard): StreamError {
+    const shard = nameOf(number);
+    return new StreamError(
+      "SHARD_CORRUPT",
+      `${shard}: holds ${rows} images, ${counts[number]} were counted earlier: the counts are wrong or it has changed`,
+      { context: { shard } },
+    );
+  }
+
   function note(number: number, shard: Shard): void {
     noted.add(number);
     counts[number] = shard.rows;
@@ -142,10 +164,11 @@ export async function createCatalog(
     if (closing) throw new StreamError("CLOSED", `${source.address}: the catalog is closed`);
     if (!list[number])
       throw new StreamError("INTERNAL", `${source.address}: shard ${number} of ${list.length}`);
-    const one = held.get(number) ?? { shard: opened(number), users: 0 };
+    const one = held.get(number) ?? { shard: opened(number), users: 0, used: turns };
     held.delete(number);
     held.set(number, one);
     one.users++;
+    one.used = turns;
     users++;
     try {
       return await work(await one.shard);
@@ -176,8 +199,12 @@ export async function createCatalog(
     if (held.get(number) === one) held.delete(number);
     sofar(number);
     open.delete(number);
-    // one that failed to open needs no closing
-    const work = one.shard.then((shard) => shard.close()).catch(() => undefined);
+    closeOpened(one.shard);
+  }
+
+  /** One that failed to open needs no closing. */
+  function closeOpened(shard: Promise<Shard>): void {
+    const work = shard.then((one) => one.close()).catch(() => undefined);
     closings.add(work);
     void work.then(() => closings.delete(work));
   }
@@ -199,7 +226,7 @@ export async function createCatalog(
     }
     return using(number, async (shard) => {
       if (!shard.complete) await shard.counted(enough);
-      if (shard.complete && !finished(number, shard)) throw changed(nameOf(number));
+      check(number, shard);
       return shard.rows;
     });
   }
@@ -223,10 +250,20 @@ export async function createCatalog(
         ? Promise.resolve(counts[shard] as number)
         : counted(shard, enough),
     prepare: (shard) => void using(shard, () => undefined).catch(() => undefined),
-    needs: (rank) => source.needs?.(rank),
+    prefetch(shard) {
+      // it is closed at once: what is open can't give way to what is needed sooner
+      if (!closing && !held.has(shard)) closeOpened(source.open(shard, stop.signal));
+    },
+    needs(rank) {
+      source.needs?.(rank);
+      turns++;
+      for (const [number, one] of held)
+        if (one.users === 0 && turns - one.used > KEPT && rank(number) > 0) shut(number, one);
+    },
     read: (shard, row, room) =>
       using(shard, async (one) => {
         if (!one.complete && row >= one.rows) await one.counted(row + 1);
+        check(shard, one);
         return one.read(row, room);
       }),
     problems,

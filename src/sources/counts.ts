@@ -3,37 +3,52 @@ import { readFileSync } from "node:fs";
 import { mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { StreamError } from "../errors.ts";
+import type { CountedShard, CountsFile } from "../model.ts";
 import { reasonOf } from "../shards/bytes.ts";
 import type { ShardInfo } from "./source.ts";
 
-/** How many rows shards hold, learnt once and kept: a small JSON file, the same for `ssl-r1 index --out` and for what a stream learns. */
-export interface CountsFile {
-  readonly version: 1;
-  /** What of a record is its image and so decides what is a row. */
-  readonly image: string | null;
-  readonly shards: readonly CountedShard[];
-}
-
-export interface CountedShard extends ShardInfo {
-  readonly rows: number;
-}
-
 const keyOf = ({ name, size, hash }: ShardInfo): string => JSON.stringify([name, size, hash]);
 
-/** Counts of the shards of a list, by ordinal, as far as the file knows them under the same name, size and hash. BAD_OPTION where it is no such file. */
+/**
+ * Counts of the shards of a list, by ordinal, as far as they are known under the same name, size and hash. `given` is a file, or what such a file
+ * holds. BAD_OPTION where it is not.
+ */
 export function readCounts(
-  path: string,
+  given: string | CountsFile,
   list: readonly ShardInfo[],
   image: string | undefined,
 ): Map<number, number> {
-  return lookUp(parseCounts(path, readText(path)), list, image);
+  const file = typeof given === "string" ? parseCounts(given, readText(given)) : check(given);
+  return lookUp(file, list, image);
+}
+
+/** What a catalog has counted, for a file or for another loader. */
+export function countsOf(
+  {
+    list,
+    rows,
+  }: {
+    readonly list: readonly ShardInfo[];
+    readonly rows: (shard: number) => number | undefined;
+  },
+  image: string | undefined,
+): CountsFile {
+  const shards = list.flatMap((info, shard): CountedShard[] => {
+    const count = rows(shard);
+    return count === undefined ? [] : [{ ...info, rows: count }];
+  });
+  return { version: 1, image: image ?? null, shards };
 }
 
 function readText(path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (cause) {
-    throw new StreamError("BAD_OPTION", `counts: ${path}: ${reasonOf(cause)}`, { cause });
+    const address = /^(tcp|unix):/.test(path)
+      ? "; give what counts() of a client of that loader gives"
+      : "";
+    const reason = `counts: ${path}: ${reasonOf(cause)}${address}`;
+    throw new StreamError("BAD_OPTION", reason, { cause });
   }
 }
 
@@ -44,14 +59,19 @@ function parseCounts(path: string, text: string): CountsFile {
   } catch (cause) {
     throw new StreamError("BAD_OPTION", `counts: ${path}: not JSON`, { cause });
   }
-  const { version, image, shards } = (parsed ?? {}) as Partial<CountsFile>;
+  return check(parsed, path);
+}
+
+function check(given: unknown, path?: string): CountsFile {
+  const { version, image, shards } = (given ?? {}) as Partial<CountsFile>;
   const right =
     version === 1 &&
     (image === null || typeof image === "string") &&
     Array.isArray(shards) &&
     shards.every(isCounted);
-  if (!right) throw new StreamError("BAD_OPTION", `counts: ${path}: not a file of ssl-r1 index`);
-  return { version, image, shards };
+  if (right) return { version, image, shards };
+  const what = path === undefined ? "not what" : `${path}: not a file that`;
+  throw new StreamError("BAD_OPTION", `counts: ${what} ssl-r1 index --out writes`);
 }
 
 function isCounted(given: unknown): given is CountedShard {
@@ -123,12 +143,10 @@ export function createCountsKeeper(cache: string, image: string | undefined): Co
     learnt,
     async keep(list, rows) {
       const before = await learnt(list);
-      const shards = list.flatMap((info, ordinal): CountedShard[] => {
-        const count = rows(ordinal) ?? before.get(ordinal);
-        return info.hash === undefined || count === undefined ? [] : [{ ...info, rows: count }];
-      });
-      if (shards.length === before.size) return;
-      const file: CountsFile = { version: 1, image: image ?? null, shards };
+      const known = (shard: number): number | undefined =>
+        list[shard]?.hash === undefined ? undefined : (rows(shard) ?? before.get(shard));
+      const file = countsOf({ list, rows: known }, image);
+      if (file.shards.length === before.size) return;
       await writeCounts(pathOf(list), file).catch(() => undefined);
     },
   };

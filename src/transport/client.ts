@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { StreamError } from "../errors.ts";
-import type { Batch, ImageFormat, StreamInfo } from "../model.ts";
+import type { Batch, CountsFile, ImageFormat, StreamInfo } from "../model.ts";
 import { parseAddress } from "./address.ts";
+import { receiveCounts } from "./counts.ts";
 import { openLink, type Link } from "./link.ts";
 import type { Reward } from "./messages.ts";
 import { receiveStep, receiveSteps } from "./receive.ts";
@@ -39,6 +40,8 @@ export interface Client {
   /** Delivered at most once. */
   feedback(step: number, rewards: readonly Reward[]): Promise<void>;
   refresh(): Promise<StreamInfo>;
+  /** Of the shards that the server's loader has counted, for the option `counts` of another. PROTOCOL where the server is too old to tell. */
+  counts(): Promise<CountsFile>;
   /** Idempotent. Everything unfinished ends with CLOSED. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -163,6 +166,7 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
       });
     },
     refresh: () => one((to) => poll(to, ++lastId)).then((fresh) => (info = fresh)),
+    counts: () => one((to) => receiveCounts(to, ++lastId)),
     close,
     [Symbol.asyncDispose]: close,
   };

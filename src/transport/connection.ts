@@ -3,7 +3,9 @@ import type { Socket } from "node:net";
 import { asStreamError, StreamError } from "../errors.ts";
 import type { CellMaker, ImageFormat } from "../model.ts";
 import { createReader, type Frame } from "./frame.ts";
+import { startCounts } from "./counts.ts";
 import {
+  calls,
   packMessage,
   PROTOCOL_VERSION,
   readClientMessage,
@@ -11,7 +13,7 @@ import {
   type Reward,
 } from "./messages.ts";
 import { createOutlet } from "./outlet.ts";
-import { startRequest, type Running } from "./request.ts";
+import { startRequest, type RequestContext, type Running } from "./request.ts";
 
 /** What one client may ask of a server. */
 export interface Limits {
@@ -145,11 +147,11 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
     clearTimeout(handshake);
     hello = message;
     reader.limit = limits.clientFrame;
-    void outlet.write([packMessage({ kind: "welcome", protocol: PROTOCOL_VERSION, info })]);
+    void outlet.write([packMessage({ kind: "welcome", protocol: PROTOCOL_VERSION, info, calls })]);
   };
 
   const start = (
-    message: Extract<ClientMessage, { kind: "get" | "stream" }>,
+    message: Extract<ClientMessage, { kind: "get" | "stream" | "counts" }>,
     format: ImageFormat,
   ): void => {
     const { id } = message;
@@ -161,11 +163,15 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
       return;
     }
     if (message.kind === "stream") checkCredit(id, message.credit);
-    const request = startRequest(
-      message,
-      { maker, outlet, format, onError: (error) => context.onError(error) },
-      () => running.delete(id),
-    );
+    const own: RequestContext = {
+      maker,
+      outlet,
+      format,
+      onError: (error) => context.onError(error),
+    };
+    const done = (): void => void running.delete(id);
+    const request =
+      message.kind === "counts" ? startCounts(id, own, done) : startRequest(message, own, done);
     running.set(id, request);
     const finished = request.finished.then(() => void work.delete(finished));
     work.add(finished);
@@ -186,6 +192,7 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
         throw new StreamError("PROTOCOL", "a second hello");
       case "get":
       case "stream":
+      case "counts":
         return start(message, hello.format);
       case "credit": {
         // A request that has just ended may still be given credit.

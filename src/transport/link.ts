@@ -14,6 +14,8 @@ import {
 /** One connection of a client, from hello to the end. */
 export interface Link {
   readonly info: StreamInfo;
+  /** What the server answers beyond what every server does. */
+  readonly calls: readonly string[];
   /** Does nothing once the connection is gone: whoever waits for an answer is told by `lost`. */
   send(message: ClientMessage): void;
   /** Answers to this id go to the sink until it is removed. `bytes` is the length of the frame. */
@@ -69,8 +71,9 @@ export function openLink(options: LinkOptions): Promise<Link> {
       options.timeout,
     );
 
-    const link = (info: StreamInfo): Link => ({
+    const link = (info: StreamInfo, calls: readonly string[]): Link => ({
       info,
+      calls,
       send(message) {
         if (gone === undefined) socket.write(packMessage(message));
       },
@@ -103,7 +106,7 @@ export function openLink(options: LinkOptions): Promise<Link> {
           );
         welcomed = true;
         clearTimeout(timer);
-        return resolve(link(message.info));
+        return resolve(link(message.info, message.calls ?? []));
       }
       if (!welcomed)
         throw new StreamError("PROTOCOL", `the server answered hello with ${message.kind}`);

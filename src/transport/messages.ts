@@ -1,6 +1,7 @@
 import { errorCodes, StreamError, type ErrorCode } from "../errors.ts";
 import {
   imageFormats,
+  type CountedShard,
   type EntryInfo,
   type FailedSlot,
   type ImageFormat,
@@ -25,13 +26,18 @@ export const kinds = {
   feedback: 6,
   poll: 7,
   bye: 8,
+  counts: 9,
   welcome: 65,
   cell: 66,
   end: 67,
   done: 68,
   error: 69,
   info: 70,
+  counted: 71,
 } as const;
+
+/** What a server of this version answers beyond what every server of the protocol does; a client must not ask others for it. */
+export const calls: readonly string[] = ["counts"];
 
 /** Reward of one answer to the puzzle with this index in the stream. */
 export interface Reward {
@@ -66,10 +72,16 @@ export type ClientMessage =
   | { readonly kind: "cancel"; readonly id: number }
   | { readonly kind: "feedback"; readonly step: number; readonly rewards: readonly Reward[] }
   | { readonly kind: "poll"; readonly id: number }
+  | { readonly kind: "counts"; readonly id: number }
   | { readonly kind: "bye" };
 
 export type ServerMessage =
-  | { readonly kind: "welcome"; readonly protocol: number; readonly info: StreamInfo }
+  | {
+      readonly kind: "welcome";
+      readonly protocol: number;
+      readonly info: StreamInfo;
+      readonly calls?: readonly string[];
+    }
   | {
       readonly kind: "cell";
       readonly id: number;
@@ -86,7 +98,13 @@ export type ServerMessage =
       readonly code: ErrorCode;
       readonly message: string;
     }
-  | { readonly kind: "info"; readonly id: number; readonly info: StreamInfo };
+  | { readonly kind: "info"; readonly id: number; readonly info: StreamInfo }
+  | {
+      readonly kind: "counted";
+      readonly id: number;
+      readonly image: string | null;
+      readonly shards: readonly CountedShard[];
+    };
 
 /** What a server sends without a body. */
 export type PlainMessage = Exclude<ServerMessage, { kind: "cell" }>;
@@ -142,6 +160,8 @@ export function readClientMessage(frame: Frame): ClientMessage {
       };
     case kinds.poll:
       return { kind: "poll", id: read.id() };
+    case kinds.counts:
+      return { kind: "counts", id: read.id() };
     case kinds.bye:
       return { kind: "bye" };
     default:
@@ -160,6 +180,7 @@ export function readServerMessage(frame: Frame): ServerMessage {
         kind: "welcome",
         protocol: read.integer("protocol", 0),
         info: readInfo(read.map("info")),
+        ...read.optional("calls", read.texts),
       };
     case kinds.cell:
       return {
@@ -186,6 +207,19 @@ export function readServerMessage(frame: Frame): ServerMessage {
     }
     case kinds.info:
       return { kind: "info", id: read.id(), info: readInfo(read.map("info")) };
+    case kinds.counted:
+      return {
+        kind: "counted",
+        id: read.id(),
+        image: null,
+        ...read.optional("image", read.text),
+        shards: read.maps("shards", (shard): CountedShard => ({
+          name: shard.text("name"),
+          size: shard.integer("size", 0),
+          ...shard.optional("hash", shard.text),
+          rows: shard.integer("rows", 0),
+        })),
+      };
     default:
       throw new StreamError("PROTOCOL", `no server sends frames of kind ${frame.kind}`);
   }
@@ -270,6 +304,7 @@ interface Fields {
   readonly id: () => number;
   oneOf<T extends string>(name: string, values: readonly T[]): T;
   readonly integers: (name: string) => readonly number[];
+  readonly texts: (name: string) => readonly string[];
   map(name: string): Fields;
   maps<T>(name: string, item: (fields: Fields) => T): readonly T[];
   counts(): { readonly [name: string]: number };
@@ -321,6 +356,12 @@ function fieldsOf(all: Meta): Fields {
       if (!values.every((value) => Number.isSafeInteger(value) && Number(value) >= 0))
         throw wrong(name, "an array of integers");
       return values as readonly number[];
+    },
+    texts(name) {
+      const values = list(name);
+      if (!values.every((value) => typeof value === "string"))
+        throw wrong(name, "an array of text");
+      return values;
     },
     map(name) {
       const value = all[name];

@@ -115,7 +115,10 @@ async function* receive(
           finished = true;
           return fail(new StreamError(message.code, message.message));
         case "info":
-          return fail(new StreamError("PROTOCOL", "info is no answer to a request for batches"));
+        case "counted":
+          return fail(
+            new StreamError("PROTOCOL", `${message.kind} is no answer to a request for batches`),
+          );
       }
     },
     lost(error) {

@@ -106,7 +106,7 @@ describe("counts", () => {
     state.rows = () => 9;
     await expect(catalog.read(0, 0)).rejects.toMatchObject({
       code: "SHARD_CORRUPT",
-      message: "0.tar: changed while in use",
+      message: expect.stringMatching(/^0.tar: holds \d+ images, \d+ were counted/) as string,
     });
     expect(catalog.rows(0)).toBe(1);
     await catalog.close();

@@ -20,8 +20,8 @@ const cleanups: (() => Promise<void> | void)[] = [];
 
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
-  for (const { counts } of makers.splice(0)) {
-    deepEqual({ ...counts, made: counts.released, twice: 0, opened: counts.closed }, counts);
+  for (const { tally } of makers.splice(0)) {
+    deepEqual({ ...tally, made: tally.released, twice: 0, opened: tally.closed }, tally);
   }
 });
 
@@ -241,9 +241,9 @@ describe("stream", () => {
     const stream = client.stream();
     await stream.next();
     await client.get(50);
-    const made = makers[0]?.counts.made ?? 0;
+    const made = makers[0]?.tally.made ?? 0;
     for (let step = 51; step < 54; step++) await client.get(step);
-    const later = (makers[0]?.counts.made ?? 0) - 3 * 4;
+    const later = (makers[0]?.tally.made ?? 0) - 3 * 4;
     expect(later - made).toBeLessThanOrEqual(24);
     await stream.return();
   });
@@ -253,8 +253,8 @@ describe("stream", () => {
     const client = await dial(address);
     for await (const batch of client.stream()) if (batch.step === 3) break;
     await client.get(0);
-    while (makers[0]?.counts.closed !== 2) await client.refresh();
-    expect(makers[0]?.counts.opened).toBe(2);
+    while (makers[0]?.tally.closed !== 2) await client.refresh();
+    expect(makers[0]?.tally.opened).toBe(2);
   });
 
   test("goes on over a connection that is cut again and again, without loss or repeat", async () => {

@@ -49,4 +49,4 @@ console.log(JSON.stringify({ address: server.address }));
 for await (const _ of process.stdin);
 const { user, system } = process.cpuUsage();
 await server.close();
-console.log(JSON.stringify({ ...maker.counts, feedback, cpu: (user + system) / 1e6 }));
+console.log(JSON.stringify({ ...maker.tally, feedback, cpu: (user + system) / 1e6 }));

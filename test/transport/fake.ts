@@ -1,6 +1,7 @@
 import type {
   Cell,
   CellMaker,
+  CountsFile,
   FailedSlot,
   ImageFormat,
   Puzzle,
@@ -28,6 +29,8 @@ export interface FakeOptions {
   ) => Promise<void> | void;
   /** Awaited before the cells' iterator is closed. */
   readonly after?: () => Promise<void>;
+  /** What it says that it has counted, all at once or anew each time. */
+  readonly counted?: CountsFile | (() => CountsFile);
   /** Makes pixels once and shows the same memory for all cells: for benchmarks. */
   readonly reuse?: boolean;
   /** Real images for the formats other than raw, which otherwise carry raw pixels under another name. */
@@ -35,7 +38,7 @@ export interface FakeOptions {
 }
 
 export interface FakeMaker extends CellMaker {
-  readonly counts: {
+  readonly tally: {
     made: number;
     released: number;
     twice: number;
@@ -57,9 +60,12 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
     steps = null,
     failing = [],
     fingerprint = "sha256:fake",
+    counted = { version: 1, image: null, shards: [{ name: "a.tar", size: 10, rows: 100 }] },
   } = options;
-  const counts = { made: 0, released: 0, twice: 0, opened: 0, closed: 0 };
+  const tally = { made: 0, released: 0, twice: 0, opened: 0, closed: 0 };
   let shared: SharedArrayBuffer | undefined;
+
+  const counts = (): CountsFile => (typeof counted === "function" ? counted() : counted);
 
   const info = (): StreamInfo => ({
     version: 1,
@@ -76,7 +82,7 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
         images,
       },
     ],
-    shards: 1,
+    shards: typeof counted === "function" ? 1 : counted.shards.length,
     samples: 100,
     counted: true,
     steps,
@@ -139,7 +145,7 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
         return { slot, index: step * batch + slot, entry: "rotation", task: "rotation", error };
       });
     let released = false;
-    counts.made++;
+    tally.made++;
     return {
       step,
       cell: ordinal,
@@ -148,11 +154,11 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
       last,
       release() {
         if (released) {
-          counts.twice++;
+          tally.twice++;
           return;
         }
         released = true;
-        counts.released++;
+        tally.released++;
         // Whoever still reads these pixels after the release sees it.
         if (options.reuse !== true) new Uint8Array(memory).fill(0xee);
       },
@@ -160,10 +166,11 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
   };
 
   return {
-    counts,
+    tally,
     info,
+    counts,
     async *cells(requests, { format = "raw", signal } = {}) {
-      counts.opened++;
+      tally.opened++;
       try {
         for (const request of requests) {
           const slots = (
@@ -183,7 +190,7 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
         }
       } finally {
         await options.after?.();
-        counts.closed++;
+        tally.closed++;
       }
     },
   };

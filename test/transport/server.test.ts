@@ -49,7 +49,7 @@ afterEach(async () => {
   server = undefined;
   rmSync(folder, { recursive: true, force: true });
   // Whatever the test did: each cell was given back once, each iterator was closed.
-  const { made, released, twice, opened, closed } = maker.counts;
+  const { made, released, twice, opened, closed } = maker.tally;
   deepEqual({ released, twice, closed }, { released: made, twice: 0, closed: opened });
   deepEqual(errors, []);
 });
@@ -271,6 +271,7 @@ describe("requests", () => {
     maker = createFake();
     const endless: CellMaker = {
       info: () => maker.info(),
+      counts: () => maker.counts(),
       cells: (requests, options) => maker.cells(Iterator.from(requests).take(2), options),
     };
     server = await createServer(endless, {
@@ -287,6 +288,7 @@ describe("requests", () => {
     maker = createFake({ steps: 5 });
     const short: CellMaker = {
       info: () => maker.info(),
+      counts: () => maker.counts(),
       cells: (requests, options) =>
         maker.cells(
           Iterator.from(requests).filter(({ step }) => step === 1 || step === 3),
@@ -383,7 +385,7 @@ describe("credit", () => {
     const peer = await greeted();
     peer.send({ kind: "stream", id: 1, step: 0, credit: 0 }, { kind: "get", id: 2, step: 1 });
     await peer.until("end");
-    expect(maker.counts.made).toBe(2);
+    expect(maker.tally.made).toBe(2);
   });
 
   test("too much credit is an error", async () => {
@@ -402,7 +404,7 @@ describe("leaving early", () => {
     await peer.next();
     peer.send({ kind: "cancel", id: 1 });
     await peer.until("done");
-    await until(() => maker.counts.closed === 1);
+    await until(() => maker.tally.closed === 1);
     peer.send({ kind: "cancel", id: 1 }, { kind: "get", id: 1, step: 2 });
     const messages = await peer.until("end");
     expect(messages.map(({ kind }) => kind)).toEqual(["cell", "cell", "end"]);
@@ -417,7 +419,7 @@ describe("leaving early", () => {
     });
     const peer = await greeted();
     peer.send({ kind: "get", id: 1, step: 0 });
-    await until(() => maker.counts.opened === 1);
+    await until(() => maker.tally.opened === 1);
     peer.send({ kind: "cancel", id: 1 });
     expect(await peer.next()).toMatchObject({ kind: "done", id: 1 });
   });
@@ -429,7 +431,7 @@ describe("leaving early", () => {
     await new Promise((resolve) => peer.socket.once("readable", resolve));
     peer.socket.destroy();
     await until(() => server?.clients.length === 0);
-    expect(maker.counts.closed).toBe(1);
+    expect(maker.tally.closed).toBe(1);
   });
 
   test("a client that never reads holds a bounded number of cells, and the others are served", async () => {
@@ -438,7 +440,7 @@ describe("leaving early", () => {
     const idle = await greeted();
     idle.socket.pause();
     idle.send({ kind: "stream", id: 1, step: 0, credit: 1e12 });
-    const held = (): number => maker.counts.made - maker.counts.released;
+    const held = (): number => maker.tally.made - maker.tally.released;
     await until(() => held() >= 2);
     const peer = await greeted();
     for (let id = 1; id <= 5; id++) {
@@ -457,7 +459,7 @@ describe("leaving early", () => {
     const closing = server?.close();
     expect((await peer.until("error")).at(-1)).toMatchObject({ kind: "error", code: "CLOSED" });
     await closing;
-    expect(maker.counts.closed).toBe(1);
+    expect(maker.tally.closed).toBe(1);
   });
 });
 
