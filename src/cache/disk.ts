@@ -210,7 +210,8 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     function overflow(cause: unknown): MemoryRows {
       if (cause instanceof GaveWay) throw cause;
       const error = cause instanceof StreamError ? cause : unusable(name, folder, cause);
-      if (error.code !== "CACHE" || whenFull !== "memory" || entry.users === 0) throw error;
+      if (error.code !== "CACHE" || whenFull !== "memory") throw error;
+      if (entry.users === 0) throw new GaveWay(error); // memory is for what somebody reads
       log(`${error.message}; the rest of it is kept in memory`);
       return createMemoryRows(pool);
     }
