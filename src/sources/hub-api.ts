@@ -209,5 +209,7 @@ function strange(repo: string, reason: string): StreamError {
 
 /** The library puts paths into addresses as they are. */
 export function encodePath(path: string): string {
+  // most need nothing, and then a listing holds each of them once
+  if (/^[\w./-]*$/.test(path)) return path;
   return path.split("/").map(encodeURIComponent).join("/");
 }

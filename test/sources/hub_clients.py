@@ -166,6 +166,13 @@ def check(folder: Path) -> None:
     assert Path(hf_hub_download("old/name", "README.md", repo_type="dataset", token=False)).read_bytes() == text
     ok("renamed")
 
+    assert [one.path for one in api.list_repo_tree("photos/busy", repo_type="dataset")] == ["a.tar"]
+    path = hf_hub_download("photos/busy", "a.tar", repo_type="dataset", token=False)
+    assert Path(path).read_bytes() == (SHARDS / "photos-000000.tar").read_bytes()
+    ok("a busy Hub, a download that is cut")
+
+    snapshot_download("photos/tars", repo_type="dataset", token=False)
+
     def digest(rows: Any, column: str) -> list[str]:
         rows = rows.cast_column(column, datasets.Image(decode=False))
         out = []
