@@ -50,7 +50,7 @@ const TRIES = 3;
 
 /**
  * Keeps rows in files of one folder that processes share. One of them fetches a shard; the others read what it has written so far, and take over when it dies.
- * A damaged file is fetched once more; SHARD_CORRUPT where the next is damaged too. Rejects CACHE where the folder can't be used.
+ * Half a file never has a whole one's name, neither after kill -9 nor after a power failure. A damaged file is fetched once more; SHARD_CORRUPT where the next is damaged too. Rejects CACHE where the folder can't be used.
  */
 export async function createDiskStore(options: DiskStoreOptions): Promise<Store> {
   const { folder, size, whenFull = "error", memoryLimit = 0, log = () => undefined } = options;
@@ -134,7 +134,7 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     async drop({ state }) {
       if (state.marked) presence.unmark(state.file + WHOLE);
       space.freed();
-      await Promise.all([state.rows, ...state.old].map(async (rows) => rows?.close()));
+      await Promise.allSettled([state.rows, ...state.old].map(async (rows) => rows?.close()));
     },
   });
 

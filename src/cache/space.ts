@@ -185,7 +185,9 @@ export function createSpace(options: SpaceOptions): Space {
       pressing(growing, async (need) => {
         const { shard, file } = growing;
         const { idle, open, parts, total } = await look(file);
-        if ((await evict(idle, Math.max(bytes, step), need)) > 0) return;
+        // a limit on file sizes stays, whatever goes
+        const limited = codeOf(cause) === "EFBIG";
+        if (!limited && (await evict(idle, Math.max(bytes, step), need)) > 0) return;
         const disk = await statfs(folder).catch(() => undefined);
         const left = disk ? disk.bavail * disk.bsize : 0;
         const message = `${shard}: the cache's disk is full (${codeOf(cause)}): ${left} bytes are left, ${bytes} needed; the cache holds ${total} of the ${size} bytes that it may, ${open} of them are open, ${parts} are being written elsewhere`;
