@@ -19,6 +19,7 @@ import {
   type StreamOptions,
 } from "./options.ts";
 import { createLookahead } from "./lookahead.ts";
+import type { Clock } from "./net/clock.ts";
 import { openOrigin, type Origin } from "./origin.ts";
 import { listingOrder } from "./plan/deal.ts";
 import { countAll, samplesOf, setUp } from "./setup.ts";
@@ -55,9 +56,10 @@ export interface IterateOptions extends MakeOptions {
   readonly steps?: Iterable<number>;
 }
 
-/** Seams for tests: another worker entry. */
+/** Seams for tests: another worker entry, time that passes faster. */
 export interface Internals {
   readonly workerEntry?: URL;
+  readonly clock?: Clock;
 }
 
 /** Shards that are all counted before the first batch; with more, as the stream comes to them. */
@@ -73,6 +75,7 @@ export async function createStream(
   const origin = await openOrigin({
     ...options,
     order: (count, of) => listingOrder(options.seed, count, several ? of : undefined),
+    ...(internals.clock && { clock: internals.clock }),
   });
   try {
     const catalog = await openCatalog(options, origin.source);

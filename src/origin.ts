@@ -1,3 +1,4 @@
+import type { Clock } from "./net/clock.ts";
 import type { Net } from "./net/net.ts";
 import { sourcesOf, type SourceOptions } from "./options.ts";
 import { openSource } from "./sources/open.ts";
@@ -17,11 +18,13 @@ export interface Origin {
 export interface OriginOptions extends SourceOptions {
   /** Order of the files of an image folder, by the number of its source: a permutation of 0 .. count - 1. */
   readonly order?: (count: number, source: number) => Uint32Array;
+  /** Of the network's pauses. */
+  readonly clock?: Clock;
 }
 
 /** Opens what the options name, with one network and one store for all of it. Rejects as openSource does. */
 export async function openOrigin(options: OriginOptions): Promise<Origin> {
-  const { order, groupField: group, imageField: image } = options;
+  const { order, clock, groupField: group, imageField: image } = options;
   // Imported when a source needs them: local shards must not wait for HTTP.
   let net: Net | undefined;
   const notes: string[] = [];
@@ -35,6 +38,7 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
         requests: options.requests,
         budget: options.retryFor * 1000,
         ...(token && { token }),
+        ...(clock && { clock }),
       });
       net = made;
       return made;
