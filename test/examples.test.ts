@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse as parseYaml } from "yaml";
 import { optionNames, resolveStreamOptions, type StreamOptions } from "../src/options.ts";
 import { temporaryFolder } from "./fixtures/files.ts";
+import { startHub } from "./fixtures/hub.ts";
 import { lines, main, root, serve, testPython, type Served } from "./fixtures/serve.ts";
 
 const node = process.execPath;
@@ -28,6 +29,94 @@ test("every example is named on their page and run here", () => {
     // npm start runs start.ts, which runs trainer.py.
     if (file !== "start.ts") expect(here).toContain(`"${file}"`);
   }
+});
+
+describe("sources", () => {
+  test("hub.ts, from a Hub on loopback: the same puzzles as from the files", async () => {
+    const hub = await startHub();
+    try {
+      const names = ["photos-000000.tar", "photos-000001.tar"];
+      const files = names.map((name) => [name, readFileSync(join(root, "shards", name))] as const);
+      hub.create("someone/photos").commit(Object.fromEntries(files));
+      const env = { HF_ENDPOINT: hub.url, SSL_R1_CACHE: temporaryFolder() };
+      const printed = await lines(
+        node,
+        [example("hub.ts"), "hf://datasets/someone/photos"],
+        root,
+        env,
+      );
+      expect(printed[0]).toMatch(/^2 shards; sha256:[\da-f]{64}$/);
+      expect(printed.slice(1, 3)).toEqual([
+        expect.stringMatching(/^step 0: 40 puzzles from \d\d photos$/),
+        expect.stringMatching(/^step 1: 40 puzzles from \d\d photos$/),
+      ]);
+      expect(printed.at(-1)).toMatch(/^68 images counted in all; skipped: \{.*\}$/);
+      const args = [
+        main,
+        "digest",
+        "hf://datasets/someone/photos",
+        "--seed",
+        "7",
+        "--steps",
+        "0..3",
+      ];
+      expect(await lines(node, args, root, env)).toEqual(digests);
+      expect(hub.violations).toEqual([]);
+    } finally {
+      await hub.close();
+    }
+  });
+
+  test("parquet.py: a file of photos is a stream like the folder they came from", async () => {
+    const folder = temporaryFolder();
+    await lines(node, [
+      main,
+      "batch",
+      "shards",
+      "--step",
+      "0",
+      "--batch",
+      "24",
+      "--out",
+      join(folder, "photos"),
+    ]);
+    const photos = readdirSync(join(folder, "photos"))
+      .filter((name) => name.endsWith(".png"))
+      .map((name) => join(folder, "photos", name));
+    const out = join(folder, "photos.parquet");
+    const [said] = await lines(testPython(), [example("parquet.py"), out, ...photos]);
+    expect(said).toBe(`${photos.length} images in ${out}`);
+    const [summary] = (
+      await lines(node, [main, "inspect", out, "--json"], root, { SSL_R1_CACHE: temporaryFolder() })
+    ).slice(-1);
+    expect(JSON.parse(summary!)).toMatchObject({
+      samples: photos.length,
+      formats: { png: 64 }, // without --samples some of them are looked at
+      problems: 0,
+    });
+  });
+
+  test("mix.yaml: shares as weighted", async () => {
+    const folder = join(temporaryFolder(), "batch");
+    await lines(node, [
+      main,
+      "batch",
+      "--config",
+      example("mix.yaml"),
+      "--step",
+      "1",
+      "--out",
+      folder,
+    ]);
+    const { puzzles } = JSON.parse(readFileSync(join(folder, "batch.json"), "utf8")) as {
+      puzzles: { recipe: { shard: string } }[];
+    };
+    const from = Map.groupBy(puzzles, ({ recipe }) => recipe.shard);
+    expect([...from].map(([shard, { length }]) => [shard, length]).toSorted()).toEqual([
+      ["1:photos-000000.tar", 30],
+      ["2:photos-000001.tar", 10],
+    ]);
+  });
 });
 
 describe("in Node", () => {

@@ -1,6 +1,7 @@
 import { stat } from "node:fs/promises";
 import { StreamError } from "../errors.ts";
 import { changed, openFile, reasonOf } from "../shards/bytes.ts";
+import type { RowOptions } from "../shards/feed.ts";
 import { createPace } from "../shards/pace.ts";
 import { checkAbort } from "../shards/scan.ts";
 import { openTar } from "./tar-shard.ts";
@@ -12,16 +13,11 @@ export interface TarFile {
   readonly path: string;
 }
 
-export interface TarsOptions {
-  /** Field of a sample's JSON that names its group; without it the key is the group. */
-  readonly group?: string;
-}
-
 /** Local tar files, in the order given. Sizes and times are those of the first list(): a file that differs later is SHARD_CORRUPT. */
 export function createTarsSource(
   address: string,
   files: readonly TarFile[],
-  options: TarsOptions = {},
+  options: RowOptions = {},
 ): Source {
   const pace = createPace();
   let listing: Promise<readonly (ShardInfo & { readonly time: number })[]> | undefined;
