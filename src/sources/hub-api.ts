@@ -21,12 +21,16 @@ const MOST_FILES = 10_000_000;
 export function createHubApi(name: string, options: HubApiOptions): HubRepo {
   const { endpoint, signal } = options;
   let repo = name;
+  let configs: unknown;
   let opened = false;
   const shared = { fetch: apiFetch(options), hubUrl: endpoint } as const;
 
   return {
     get name() {
       return repo;
+    },
+    get configs() {
+      return configs;
     },
     async commit(revision) {
       // loading it takes longer than a local source takes to open
@@ -35,7 +39,7 @@ export function createHubApi(name: string, options: HubApiOptions): HubRepo {
         ...shared,
         name,
         revision,
-        additionalFields: ["sha"],
+        additionalFields: ["sha", "cardData"],
       }).catch((error: unknown) => {
         if (error instanceof Refused && error.reason === "RevisionNotFound") return undefined;
         throw failure(error, name, options);
@@ -44,6 +48,7 @@ export function createHubApi(name: string, options: HubApiOptions): HubRepo {
       if (typeof info.sha !== "string" || !/^[0-9a-f]{40}$/.test(info.sha))
         throw strange(name, "it names no commit");
       if (typeof info.name === "string" && /^[\w.-]+\/[\w.-]+$/.test(info.name)) repo = info.name;
+      configs = (info.cardData as { configs?: unknown } | null | undefined)?.configs;
       if (info.gated && !opened) await checkAccess();
       opened = true;
       return info.sha;

@@ -105,6 +105,7 @@ export function createCachedRepo(env: Env, repo: string): HubRepo {
   const cache = openHubCache(env, repo);
   return {
     name: repo,
+    configs: undefined,
     async commit(revision) {
       const commit = cache.commit(revision);
       return commit !== undefined && cache.entries(commit) ? commit : undefined;

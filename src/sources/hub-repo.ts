@@ -12,6 +12,8 @@ export interface HubEntry {
 export interface HubRepo {
   /** "OWNER/NAME" as the Hub has it now: data sets move. Known once a commit was asked for. */
   readonly name: string;
+  /** The configurations that its README declares, as the Hub has read them (anything); undefined offline, and where there are none. Known with the name. */
+  readonly configs: unknown;
   /** The full hash of a revision's commit; undefined where there is no such revision. Rejects SOURCE_NOT_FOUND where there is no such repo, UNAUTHORIZED, NETWORK. */
   commit(revision: string): Promise<string | undefined>;
   /** Every file below a folder ("" for all), in any order. */

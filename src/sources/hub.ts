@@ -12,6 +12,7 @@ import {
   type Choice,
   type HubKind,
 } from "./hub-choice.ts";
+import { chooseConfigured } from "./hub-configs.ts";
 import { hubEndpoint, hubToken, isHubOffline, type Env } from "./hub-env.ts";
 import type { HubEntry, HubRepo } from "./hub-repo.ts";
 
@@ -61,7 +62,7 @@ const CONVERTED = "refs/convert/parquet";
  * The files of `hf://datasets/OWNER/NAME[@REVISION][/PATH]` at the commit that the revision means now.
  *
  * Without a path: the tars of the repo (.tar, .tar.gz, .tgz, .tar.zst), else its Parquet files, else its images, else the Parquet copy that the Hub made; of
- * several splits (see hub-splits.ts) the one for training. A path is a folder, of which all splits are taken, a file, or a pattern. Whatever is decided here is
+ * several splits (those that the README declares, else those of the names: see hub-configs.ts and hub-splits.ts) the one for training. A path is a folder, of which all splits are taken, a file, or a pattern. Whatever is decided here is
  * said in the notes.
  *
  * Offline (HF_HUB_OFFLINE) all of this is read from the Python client's cache.
@@ -112,7 +113,11 @@ async function choose(
     if (choice) return { choice, at };
   }
   const choice = await chooseBelow(repo, at.commit, "");
-  if ("kind" in choice) return { choice: chooseTrain(choice, address), at };
+  if ("kind" in choice)
+    return {
+      choice: chooseConfigured(choice, repo.configs, address) ?? chooseTrain(choice, address),
+      at,
+    };
   // a copy is of the main branch: it would be other data than a revision that was asked for
   const commit = revision === undefined ? await repo.commit(CONVERTED) : undefined;
   const copy = commit === undefined ? undefined : await chooseConverted(repo, commit, address);

@@ -11,8 +11,8 @@ interface Cached {
   readonly hub: Hub;
   readonly commit: string;
   /** In the cache of the Python client, of this commit, as the client lays it out. */
-  put(path: string, content: string, blob?: string): string;
-  open(address: string, offline?: boolean): Promise<HubListing>;
+  readonly put: (path: string, content: string, blob?: string) => string;
+  readonly open: (address: string, offline?: boolean) => Promise<HubListing>;
 }
 
 const files = { "train-0.tar": "first", "train-1.tar": "second", "test-0.tar": "third" };

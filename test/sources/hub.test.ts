@@ -151,6 +151,66 @@ describe("which files are the data", () => {
     });
   });
 
+  test("what the README declares goes before the names", async () => {
+    const hub = await hubOf();
+    const files = filled(
+      "en/train-0.parquet",
+      "en/test-0.parquet",
+      "de/train-0.parquet",
+      "x/0.parquet",
+    );
+    const listed = async (...configs: unknown[]): Promise<HubListing> => {
+      hub.create("o/n", { cardData: { configs } }).commit(files);
+      return open(hub, "hf://datasets/o/n");
+    };
+    const en = {
+      config_name: "en",
+      data_files: [
+        { split: "train", path: "en/train-*" },
+        { split: "test", path: ["en/test-*"] },
+      ],
+    };
+    const de = { config_name: "de", data_files: "de/*.parquet" };
+    const one = await listed(en);
+    expect([names(one), one.notes]).toEqual([
+      ["en/train-0.parquet"],
+      ["split train is taken; other splits: test"],
+    ]);
+    const chosen = await listed(en, { ...de, default: true });
+    expect([names(chosen), chosen.notes]).toEqual([
+      ["de/train-0.parquet"],
+      ["configuration de is taken of en, de"],
+    ]);
+    await expect(listed(en, de)).rejects.toMatchObject({
+      code: "BAD_OPTION",
+      message:
+        "hf://datasets/o/n: has the configurations en, de; name the files of one by a pattern; those of en are en/train-*, en/test-*",
+    });
+    await expect(
+      listed({
+        config_name: "x",
+        data_files: [
+          { split: "a", path: "x/*" },
+          { split: "b", path: "x/*" },
+        ],
+      }),
+    ).rejects.toMatchObject({
+      code: "BAD_OPTION",
+      message: expect.stringContaining("has the splits a, b") as unknown,
+    });
+    // what says nothing of these files, or nothing that can be understood, is passed over
+    const byName = names(await listed());
+    expect(byName).toEqual(["de/train-0.parquet", "en/train-0.parquet"]);
+    for (const config of [
+      { config_name: "z", data_files: "z/*.csv" },
+      { config_name: 1 },
+      null,
+      "x",
+      { data_files: [1, null, {}] },
+    ])
+      expect(names(await listed(config))).toEqual(byName);
+  });
+
   test("the Hub's own Parquet copy where there is nothing else", async () => {
     const hub = await hubOf();
     const repo = hub.create("o/n");
