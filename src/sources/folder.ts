@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
-import { realpathSync, statSync, type Dirent } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { readdirSync, realpathSync, statSync, type Dirent } from "node:fs";
 import { join, sep } from "node:path";
 import { StreamError } from "../errors.ts";
 import { closed, readFile, reasonOf } from "../shards/bytes.ts";
@@ -118,21 +117,28 @@ export async function listFolder(
 ): Promise<Listing> {
   const notes = createNotebook();
   const root = realRoot(path);
-  const names: string[] = [];
-  const folders = [""];
-  for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-    for (const entry of await entriesOf(root, folder, notes)) {
+  const found = createList(root, notes);
+
+  function walk(folder: string): void {
+    const names: string[] = [];
+    for (const entry of entriesOf(root, folder, notes)) {
       const name = folder + entry.name;
       if (entry.name.startsWith(".")) notes.skip("hidden");
-      else if (entry.isDirectory()) folders.push(`${name}/`);
+      // with the slash it stands among the files where the paths below it belong
+      else if (entry.isDirectory()) names.push(`${entry.name}/`);
       else if (entry.isSymbolicLink()) {
-        if (followed(root, name, wanted, notes)) names.push(name);
+        if (followed(root, name, wanted, notes)) names.push(entry.name);
       } else if (!entry.isFile()) notes.skip("special file");
-      else if (wanted(name)) names.push(name);
+      else if (wanted(name)) names.push(entry.name);
       else notes.skip("not an image");
     }
+    for (const name of sortUtf8(names))
+      if (name.endsWith("/")) walk(folder + name);
+      else found.add(folder + name);
   }
-  return compact(root, sortUtf8(names), notes);
+
+  walk("");
+  return found.end();
 }
 
 function realRoot(path: string): string {
@@ -143,9 +149,10 @@ function realRoot(path: string): string {
   }
 }
 
-async function entriesOf(root: string, folder: string, notes: Notebook): Promise<Dirent[]> {
+/** Not in the background: of very many small folders that would take several times as long. */
+function entriesOf(root: string, folder: string, notes: Notebook): readonly Dirent[] {
   try {
-    return await readdir(join(root, folder), { withFileTypes: true });
+    return readdirSync(join(root, folder), { withFileTypes: true });
   } catch (cause) {
     if (folder === "")
       throw new StreamError("SOURCE_NOT_FOUND", `${root}: ${reasonOf(cause)}`, { cause });
@@ -186,41 +193,45 @@ function followed(
 }
 
 /** Names to one buffer, with the sizes and times that reading compares. */
-function compact(root: string, names: readonly string[], notes: Notebook): Listing {
-  const ends = new Float64Array(names.length);
-  const sizes = new Float64Array(names.length);
-  const times = new Float64Array(names.length);
-  let bytes = Buffer.allocUnsafe(names.length * 16 + 64);
+function createList(root: string, notes: Notebook): { add(name: string): void; end(): Listing } {
+  const below = root.endsWith(sep) ? root : root + sep;
+  const ends: number[] = [];
+  const sizes: number[] = [];
+  const times: number[] = [];
+  let bytes = Buffer.allocUnsafe(4096);
   let end = 0;
-  let count = 0;
-  for (const name of names) {
-    const stats = statSync(join(root, name), { throwIfNoEntry: false });
-    if (!stats) {
-      notes.skip("unreadable name");
-      notes.problem({
-        shard: FOLDER,
-        key: name,
-        reason: "gone since it was listed, or a name that is not UTF-8",
-      });
-      continue;
-    }
-    // a code unit of UTF-16 is at most three bytes of UTF-8
-    if (bytes.length < end + name.length * 3)
-      bytes = Buffer.concat([bytes, Buffer.allocUnsafe(bytes.length + name.length * 3)]);
-    end += bytes.write(name, end);
-    ends[count] = end;
-    sizes[count] = stats.size;
-    times[count] = stats.mtimeMs;
-    count++;
-  }
-  const kept = Buffer.from(bytes.subarray(0, end));
   return {
-    count,
-    name: (index) => kept.toString("utf8", index === 0 ? 0 : ends[index - 1], ends[index]),
-    sizes: sizes.slice(0, count),
-    times: times.slice(0, count),
-    problems: notes.problems,
-    skipped: notes.skipped,
+    add(name) {
+      const stats = statSync(below + name, { throwIfNoEntry: false });
+      if (!stats) {
+        notes.skip("unreadable name");
+        notes.problem({
+          shard: FOLDER,
+          key: name,
+          reason: "gone since it was listed, or a name that is not UTF-8",
+        });
+        return;
+      }
+      // a code unit of UTF-16 is at most three bytes of UTF-8
+      if (bytes.length < end + name.length * 3)
+        bytes = Buffer.concat([bytes, Buffer.allocUnsafe(bytes.length + name.length * 3)]);
+      end += bytes.write(name, end);
+      ends.push(end);
+      sizes.push(stats.size);
+      times.push(stats.mtimeMs);
+    },
+    end() {
+      const kept = Buffer.from(bytes.subarray(0, end));
+      const places = Float64Array.from(ends);
+      return {
+        count: ends.length,
+        name: (index) => kept.toString("utf8", index === 0 ? 0 : places[index - 1], places[index]),
+        sizes: Float64Array.from(sizes),
+        times: Float64Array.from(times),
+        problems: notes.problems,
+        skipped: notes.skipped,
+      };
+    },
   };
 }
 
