@@ -549,6 +549,39 @@ describe("a bad night", () => {
     expect(hub.requests.length - before).toBe(5 * least);
   });
 
+  test("a file comes whole through cuts, signed addresses that expire and ranges that are ignored", async () => {
+    const hub = await hubOf({ tokens: { hf_owner: ["o/n"] } });
+    const bytes = noise(1_000_000, 3);
+    hub.create("o/n", { private: true }).commit({ "a.tar": bytes });
+    const env = { HF_TOKEN: "hf_owner" };
+    const listing = await open(hub, "hf://datasets/o/n", env);
+    const net = createNet({ token: await hubToken(envOf(hub, env)), clock: patient(), tries: 10 });
+    onTestFinished(() => net.close());
+    let asked = 0;
+    hub.fault = ({ kind }) => {
+      if (kind !== "file") return undefined;
+      asked++;
+      if (asked === 2) return { ignoreRange: true, cut: 600_000 };
+      if (asked === 3) return { length: 5000 };
+      if (asked > 3) return undefined;
+      // the next request with this address comes too late
+      setImmediate(() => hub.expireLinks());
+      return { cut: 300_000 };
+    };
+    const { signal } = new AbortController();
+    const { url, known } = listing.files[0]!;
+    expect(sha256(Buffer.concat(await collect(net.download(url, known, { signal }))))).toBe(
+      sha256(bytes),
+    );
+    expect(asked).toBeGreaterThan(2);
+    expect(hub.violations).toEqual([]);
+    // every byte that differs is found
+    hub.fault = ({ kind }) => (kind === "file" ? { garble: 999_999 } : undefined);
+    await expect(collect(net.download(url, known, { signal }))).rejects.toMatchObject({
+      code: "SHARD_CORRUPT",
+    });
+  });
+
   test("answers that are no Hub's", async () => {
     const hub = await hubOf();
     hub.create("o/n").commit(filled("a.tar"));
