@@ -12,6 +12,8 @@ export interface HubCache {
   commit(revision: string): string | undefined;
   /** What the cache holds of a commit; undefined where it holds nothing. */
   entries(commit: string): HubEntry[] | undefined;
+  /** Whether the README declares configurations. What they are only the Hub says: it alone reads the README here. */
+  declares(commit: string): boolean;
   /** Where the very file lies: of this commit, with this size and, where the cache says it, this hash. */
   find(commit: string, entry: HubEntry): string | undefined;
 }
@@ -57,6 +59,14 @@ export function openHubCache(env: Env, repo: string): HubCache {
         }
       }
       return entries;
+    },
+    declares(commit) {
+      try {
+        const readme = readFileSync(join(snapshot(commit), "README.md"), "utf8");
+        return /^---\r?\n(?:(?!---\s)[^\n]*\n)*?configs:/.test(readme);
+      } catch {
+        return false;
+      }
     },
     find(commit, { path, size, hash }) {
       if (!has(commit)) return undefined;

@@ -58,6 +58,9 @@ const MAIN = "main";
 /** Where the Hub keeps a copy of each data set that it could convert. */
 const CONVERTED = "refs/convert/parquet";
 
+const UNDECLARED =
+  "the README declares configurations, which are not read offline: the files were chosen by their names";
+
 /**
  * The files of `hf://datasets/OWNER/NAME[@REVISION][/PATH]` at the commit that the revision means now.
  *
@@ -93,7 +96,10 @@ export async function openHub(address: string, options: HubOptions): Promise<Hub
     commit: at.commit,
     kind: choice.kind,
     files: choice.entries.map((entry) => fileOf(entry, root, caches, at.commit)),
-    notes: choice.notes,
+    notes:
+      offline && wanted.path === "" && caches.some((cache) => cache.declares(at.commit))
+        ? [...choice.notes, UNDECLARED]
+        : choice.notes,
   };
 }
 

@@ -104,6 +104,18 @@ test("offline the listing is that of the cache, without a request", async () => 
   expect(hub.requests).toHaveLength(length);
 });
 
+test("offline a README's configurations are not known, which is said", async () => {
+  const { put, open } = await cached();
+  put("train-0.tar", "first");
+  put("README.md", "---\nlicense: mit\n---\nconfigs: none\n");
+  expect((await open("hf://datasets/o/n", true)).notes).toEqual([]);
+  put("README.md", "---\nlicense: mit\nconfigs:\n- config_name: a\n---\n");
+  expect((await open("hf://datasets/o/n", true)).notes).toEqual([
+    "the README declares configurations, which are not read offline: the files were chosen by their names",
+  ]);
+  expect((await open("hf://datasets/o/n/train-0.tar", true)).notes).toEqual([]);
+});
+
 test.each([
   ["hf://datasets/o/n@v2", "SOURCE_NOT_FOUND", "revision v2 is not in the cache"],
   ["hf://datasets/o/other", "SOURCE_NOT_FOUND", "revision main is not in the cache"],
