@@ -36,7 +36,13 @@ interface Part {
   readonly body: { read(): Promise<Uint8Array | undefined>; close?(): void };
 }
 
-/** Net.download. Every request is for the original address: where it redirects to is good for a while only. */
+/** Tries in a row without a byte where an address redirected to, after which it is asked itself again: the machine there may be sick. */
+const FAITH = 2;
+
+/**
+ * Net.download. After a cut the rest is asked for where the address redirected to; after an answer that can't be used (a signed address has expired, a mirror
+ * has another file) the address is asked itself again.
+ */
 export async function* download(
   url: URL,
   known: Known,
@@ -50,6 +56,11 @@ export async function* download(
   let ranges = true;
   let ended = false;
   let refusals = 0;
+  /** Where the address redirected to. */
+  let place: URL | undefined;
+  /** Whether what came from there was in order as far as it came. */
+  let sound = true;
+  let vain = 0;
   /** Where a connection closed that had not said how much would come. */
   let closedAt: number | undefined;
 
@@ -69,9 +80,10 @@ export async function* download(
       : { range, "if-range": facts.validator };
   }
 
-  function accept(answer: Answer, asked: boolean): Part | undefined {
+  function accept(answer: Answer, asked: boolean, direct: boolean): Part | undefined {
     const { status } = answer;
     if (isPassing(status)) throw passing(answer, wall());
+    sound = false;
     const encoding = encodingOf(answer.headers);
     const length = lengthOf(answer.headers);
     const framed = length !== undefined || answer.headers.has("transfer-encoding");
@@ -110,6 +122,7 @@ export async function* download(
         body: plain ? answer : decoded(answer.read, encoding),
       };
     }
+    if (direct) throw new Setback(refused(url, answer).message);
     // a signed address may have expired between the redirect and its use
     if (answer.elsewhere && (status === 401 || status === 403)) {
       const error = refused(url, answer);
@@ -125,6 +138,8 @@ export async function* download(
 
   async function* attempt(given: Answer | undefined): AsyncGenerator<Uint8Array, void, undefined> {
     const extra = rangeHeaders();
+    const direct = place !== undefined;
+    sound = true;
     const answer =
       given ??
       (await send({
@@ -132,11 +147,13 @@ export async function* download(
         url,
         headers: { ...headers, "accept-encoding": "identity", ...extra },
         signal,
+        place,
+        moved: (to) => void (place = to),
         started: tries.started,
       }));
     let part: Part | undefined;
     try {
-      part = accept(answer, "range" in extra);
+      part = accept(answer, "range" in extra, direct);
       if (!part) {
         facts.measured(at);
         ended = true;
@@ -156,6 +173,8 @@ export async function* download(
           sum?.update(useful);
           facts.trust();
           tries.progress();
+          sound = true;
+          vain = 0;
           yield useful;
           tries.started();
         }
@@ -216,6 +235,10 @@ export async function* download(
     } catch (error) {
       if (!(error instanceof Yielded)) {
         if (!(error instanceof Setback)) throw error;
+        if (!sound || ++vain > FAITH) {
+          place = undefined;
+          vain = 0;
+        }
         await tries.failed(error, signal);
       }
     }

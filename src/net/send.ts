@@ -15,6 +15,10 @@ export interface Token {
 }
 
 export interface Ask extends Outgoing {
+  /** Where `url` redirected to a while ago: it is asked there. */
+  readonly place?: URL | undefined;
+  /** Told of each redirect that is followed. */
+  readonly moved?: (place: URL) => void;
   /** A redirect that tells size and ETag (X-Linked-Size, X-Linked-Etag) is answer enough. */
   readonly linked?: boolean;
   /** Called when a request leaves, after all the waiting for its turn. */
@@ -109,6 +113,7 @@ export function createSend({ exchange, permits, clock, longest, token }: SendOpt
   return async (ask) => {
     const name = nameOf(ask.url);
     let { url, method, body } = ask;
+    if (ask.place) url = ask.place;
     let linked: Linked = {};
     let permit: Permit | undefined;
     try {
@@ -142,6 +147,7 @@ export function createSend({ exchange, permits, clock, longest, token }: SendOpt
         }
         incoming.discard();
         url = redirectTarget(url, location, name);
+        ask.moved?.(url);
         const becomesGet = incoming.status === 303 || (incoming.status < 303 && method === "POST");
         if (becomesGet && method !== "GET" && method !== "HEAD") {
           method = "GET";

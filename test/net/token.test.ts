@@ -90,19 +90,33 @@ describe("the token", () => {
 });
 
 describe("redirects", () => {
-  test("a resume starts at the original address", async () => {
+  test("the rest is asked for where the address redirected to, as long as that is good", async () => {
     const { hub, cdn, net } = await pair();
-    hub.faults.push(
-      { redirect: `${cdn.url}/one?Signature=1` },
-      { redirect: `${cdn.url}/two?Signature=2` },
+    const signed = (number: number) => ({ redirect: `${cdn.url}/${number}?Signature=${number}` });
+    hub.faults.push(signed(1), signed(2), signed(3));
+    cdn.faults.push(
+      { cut: 20_000 },
+      { status: 503 },
+      { cut: 10_000 },
+      { status: 403 },
+      { status: 500 },
+      { status: 429 },
+      { cut: -1 },
     );
-    cdn.faults.push({ cut: 20_000 });
     expect((await get(net, `${hub.url}/file`)).equals(content)).toBe(true);
-    expect(hub.seen.map(({ path }) => path)).toEqual(["/file", "/file"]);
-    expect(cdn.seen.map(({ path, headers }) => [path, headers.range])).toEqual([
-      ["/one?Signature=1", undefined],
-      ["/two?Signature=2", "bytes=20000-"],
+    expect(hub.seen.map(({ path }) => path)).toEqual(["/file", "/file", "/file"]);
+    expect(cdn.seen.map(({ path, headers }) => `${path[1]} ${headers.range}`)).toEqual([
+      "1 undefined",
+      "1 bytes=20000-",
+      "1 bytes=20000-",
+      "1 bytes=30000-",
+      "2 bytes=30000-",
+      "2 bytes=30000-",
+      "2 bytes=30000-",
+      "3 bytes=30000-",
     ]);
+    expect(cdn.seen.some(({ headers }) => headers.authorization)).toBe(false);
+    expect(hub.seen.every(({ headers }) => headers.authorization)).toBe(true);
   });
 
   test("a signed address that is refused once is asked for anew", async () => {
