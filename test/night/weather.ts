@@ -31,13 +31,6 @@ export interface Weather {
   readonly costly: number;
 }
 
-export interface Severity {
-  /** Share of the requests that meet a fault, beside the bursts. */
-  readonly share?: number;
-  /** Bodies of files are cut before this byte. */
-  readonly longest: number;
-}
-
 /** A number from 0 to below `below` that only the words decide. */
 function drawn(below: number, ...words: readonly (string | number)[]): number {
   const hash = createHash("sha256").update(words.join("\n")).digest();
@@ -47,13 +40,18 @@ function drawn(below: number, ...words: readonly (string | number)[]): number {
 /** Answers to one address that go wrong in a row, at most: then it goes well once, whatever the draw. */
 const ROW = 4;
 
+/** A share of all requests, out of 100. */
+const SHARE = { file: 60, other: 45 };
+
 /**
- * What happens to a request depends on the seed, its path and how many came for that before, and so not on which of several goes first. Ranges are ignored
- * where they are asked for, which costs bytes and no request.
+ * What happens to a request depends on the seed, its path and how many came for that before, and so not on which of several goes first. Each fault but an
+ * ignored range, which costs bytes only, makes another request necessary.
  */
-export function badWeather(hub: Hub, seed: number, { share = 0.4, longest }: Severity): Weather {
+export function badWeather(hub: Hub, seed: number, files: Iterable<Uint8Array>): Weather {
   const met: Record<string, number> = {};
   let costly = 0;
+  const sizes = new Map<string, number>();
+  for (const file of files) sizes.set(createHash("sha256").update(file).digest("hex"), file.length);
 
   function happen(kind: string, fault: Fault, costs = true): Fault {
     met[kind] = (met[kind] ?? 0) + 1;
@@ -61,39 +59,37 @@ export function badWeather(hub: Hub, seed: number, { share = 0.4, longest }: Sev
     return fault;
   }
 
-  function burst({ kind, url, nth }: HubRequest): boolean {
-    const path = url.split("?")[0]!;
-    return drawn(100, seed, "burst", kind, path, Math.floor(nth / 3)) < 8;
+  /** Bytes that the answer would have. */
+  function bodyOf(path: string, range: string | undefined): number {
+    const size = sizes.get(path.slice(path.lastIndexOf("/") + 1)) ?? 0;
+    const [, from = "0", to = ""] = /^bytes=(\d+)-(\d*)$/.exec(range ?? "") ?? [];
+    return (to === "" ? size : Number(to) + 1) - Number(from);
   }
 
-  hub.fault = (request) => {
-    const { kind, url, nth, range, method } = request;
+  hub.fault = ({ kind, url, nth, range, method }) => {
     const path = url.split("?")[0]!;
-    const draw = (below: number, what: string): number =>
-      drawn(below, seed, what, method, kind, path, nth);
+    const draw = (below: number, what: string, at = nth): number =>
+      drawn(below, seed, what, method, kind, path, at);
     if (nth % (ROW + 1) === ROW) return undefined;
-    if (burst(request)) {
-      const status = draw(2, "status") === 0 ? 500 : 503;
-      const patience = status === 503 ? { headers: { "Retry-After": "1" } } : {};
-      return happen(`${status} in a burst`, { status, ...patience });
+    if (draw(100, "burst", Math.floor(nth / 3)) < 8)
+      return draw(2, "status") === 0
+        ? happen("500 in a burst", { status: 500 })
+        : happen("503 in a burst", { status: 503, headers: { "Retry-After": "1" } });
+    const file = kind === "file";
+    if (draw(100, "any") >= (file ? SHARE.file : SHARE.other)) {
+      const ignored = file && range !== undefined && draw(3, "range") === 0;
+      return ignored ? happen("range ignored", { ignoreRange: true }, false) : undefined;
     }
-    if (draw(1000, "any") >= share * 1000) {
-      if (range !== undefined && kind === "file" && draw(3, "range") === 0)
-        return happen("range ignored", { ignoreRange: true }, false);
-      return undefined;
-    }
-    const body = kind === "file" ? longest : 400;
-    const which = draw(kind === "file" ? 8 : 4, "which");
+    const which = draw(file ? 8 : 4, "which");
     if (which === 0) return happen("429", tooMany(1 + draw(3, "seconds")));
     if (which === 1) return happen("hung up", { hangUp: true });
     if (which === 2) return happen("502", { status: 502 });
-    if (which === 3 && kind !== "info" && kind !== "tree" && kind !== "file")
-      return happen("504", { status: 504 });
+    if (kind === "resolve") return happen("504", { status: 504 });
     if (which === 7) {
       const wrong = 1 + draw(5000, "wrong");
       return happen("wrong length", { length: draw(2, "less") === 0 ? wrong : -wrong });
     }
-    return happen("cut", { cut: draw(body, "cut") });
+    return happen("cut", { cut: draw(file ? bodyOf(path, range) : 60, "cut") });
   };
   return {
     met,
