@@ -1,7 +1,7 @@
 /** What goes wrong in a night, by a seed. */
 import { createHash } from "node:crypto";
 import type { Clock } from "../../src/net/clock.ts";
-import { tooMany, type Hub, type HubRequest } from "../fixtures/hub.ts";
+import { tooMany, type Hub } from "../fixtures/hub.ts";
 import type { Fault } from "../fixtures/hub-answer.ts";
 
 /** Pauses take a hundredth of their time; what servers and disks do seems to take a hundred times as long. */
