@@ -12,8 +12,10 @@ import { corrupt } from "./tar.ts";
 
 export { fileBytes, type RandomBytes } from "./parquet-file.ts";
 
-/** Bytes of a row group that are kept because another column, which comes after them in the file, is needed beside them. */
+/** Bytes of a row group that are kept at most because another column, which comes after them in the file, is needed beside them. */
 const MOST_HELD = 1 << 27;
+/** Up to so many are kept rather than asking for that column ahead: the first row waits for them, and each of several downloads takes the memory. */
+const KEPT_GLADLY = 1 << 24;
 
 /**
  * The images of a Parquet file (https://parquet.apache.org/docs/file-format/). Reads the footer in one request, two where it is larger than 256 KiB; each
@@ -103,22 +105,19 @@ function miscounted({ shard }: Plan, number: number, { rows, chunks }: Group, no
 }
 
 /**
- * For each column its bytes. All but the last in the file are kept until it comes; where they are too many, the columns behind the largest are asked
- * for ahead, in a request of their own.
+ * For each column its bytes. All but one are kept: but the last in the file, or where that would be much, but the largest, and the columns behind it are
+ * asked for ahead, each in a request of its own.
  */
 async function pullsOf(
   { shard, file, nodes }: Plan,
   number: number,
   { chunks }: Group,
   pull: Pull,
-  room: (place: number, size: number) => Uint8Array,
+  room: (place: number, length: number) => Uint8Array,
   signal: AbortSignal,
 ): Promise<Pull[]> {
-  const size = ({ from, to }: Chunk): number => to - from;
-  const ordered = chunks.toSorted((a, b) => a.from - b.from);
-  const sum = (of: readonly Chunk[]): number => of.reduce((total, chunk) => total + size(chunk), 0);
-  const largest = ordered.reduce((a, b) => (size(b) > size(a) ? b : a));
-  const streamed = sum(ordered.slice(0, -1)) > MOST_HELD ? largest : ordered.at(-1);
+  const ordered = inFile(chunks);
+  const streamed = streamedOf(chunks);
   const others = ordered.filter((chunk) => chunk !== streamed);
   if (sum(others) > MOST_HELD) {
     const names = nodes.map((node) => node.path.join(".")).join(", ");
@@ -129,7 +128,7 @@ async function pullsOf(
     );
   }
   const pulls = new Map<Chunk, Pull>();
-  const behind = ordered.slice(ordered.indexOf(streamed as Chunk) + 1);
+  const behind = ordered.slice(ordered.indexOf(streamed) + 1);
   for (const chunk of behind) {
     const bytes = await file.read(chunk.from, chunk.to, signal);
     pulls.set(
@@ -146,20 +145,37 @@ async function pullsOf(
   return chunks.map((chunk) => pulls.get(chunk) as Pull);
 }
 
+const size = ({ from, to }: Chunk): number => to - from;
+
+const sum = (chunks: readonly Chunk[]): number =>
+  chunks.reduce((total, chunk) => total + size(chunk), 0);
+
+const inFile = (chunks: readonly Chunk[]): readonly Chunk[] =>
+  chunks.toSorted((a, b) => a.from - b.from);
+
+/** The column that is not kept. */
+function streamedOf(chunks: readonly Chunk[]): Chunk {
+  const ordered = inFile(chunks);
+  const largest = ordered.reduce((a, b) => (size(b) > size(a) ? b : a));
+  return sum(ordered.slice(0, -1)) > KEPT_GLADLY ? largest : ordered.at(-1)!;
+}
+
 /**
  * Memory for what is kept of a column, the same for each row group: rows have their bytes to themselves, so nothing looks at it later. At once as large
  * as any will need, or each slightly larger row group would leave one behind.
  */
-function createRooms(groups: readonly Group[]): (place: number, size: number) => Uint8Array {
+function createRooms(groups: readonly Group[]): (place: number, length: number) => Uint8Array {
   const rooms: Uint8Array[] = [];
-  return (place, size) => {
+  return (place, length) => {
     const room = (rooms[place] ??= new Uint8Array(
       groups.reduce((most, { chunks }) => {
-        const { from, to } = chunks[place] as Chunk;
-        return to - from <= MOST_HELD ? Math.max(most, to - from) : most;
+        const chunk = chunks[place] as Chunk;
+        return chunk === streamedOf(chunks) || size(chunk) > MOST_HELD
+          ? most
+          : Math.max(most, size(chunk));
       }, 0),
     ));
-    return room.subarray(0, size);
+    return room.subarray(0, length);
   };
 }
 
