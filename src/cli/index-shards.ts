@@ -33,7 +33,7 @@ export function indexCommand(): Command {
           const count = async (): Promise<void> => {
             for (let shard = next++; shard < shards; shard = next++) {
               try {
-                samples += await catalog.count(shard);
+                samples += await catalog.tally(shard);
               } catch (error) {
                 failed.push({
                   shard: catalog.list[shard]!.name,

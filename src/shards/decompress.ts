@@ -11,7 +11,14 @@ const formats: readonly (readonly [string, RegExp])[] = [
   ["xz", /^fd377a585a00/],
   ["lz4", /^04224d18/],
 ];
-const LONGEST_MAGIC = 10;
+/** Bytes. */
+export const LONGEST_MAGIC = 10;
+
+/** How data are packed that begin so; undefined where they are not, as far as is known. */
+export function packingOf(start: Uint8Array): string | undefined {
+  const magic = Buffer.from(start.subarray(0, LONGEST_MAGIC)).toString("hex");
+  return formats.find(([, pattern]) => pattern.test(magic))?.[0];
+}
 
 /**
  * The bytes of a shard unpacked, where its first bytes say that it is gzip or Zstandard, whatever its name; else as they are. Takes input only when
@@ -33,8 +40,7 @@ export async function* decompress(
       start.push(new Uint8Array(value));
       length += value.length;
     }
-    const magic = Buffer.concat(start).toString("hex", 0, LONGEST_MAGIC);
-    const format = formats.find(([, pattern]) => pattern.test(magic))?.[0];
+    const format = packingOf(Buffer.concat(start));
     const whole = resumed(start, iterator);
     if (format === "gzip" || format === "zstd") yield* unpack(whole, shard, format);
     else if (format !== undefined)

@@ -37,6 +37,8 @@ export interface Catalog extends Notes {
   sofar(shard: number): number;
   /** Rows of a shard, opened if need be: all, or so far when these are at least `enough`. */
   count(shard: number, enough?: number): Promise<number>;
+  /** As Source.tally, else as count. */
+  tally(shard: number): Promise<number>;
   /** Begins to open a shard that is needed. Failures show when it is used. */
   prepare(shard: number): void;
   /** Has a shard fetched that will soon be needed, as far as there is room. Failures show when it is. */
@@ -217,18 +219,25 @@ export async function createCatalog(
 
   async function counted(number: number, enough: number): Promise<number> {
     const rows = enough === Infinity ? await source.count?.(number, stop.signal) : undefined;
-    if (rows !== undefined) {
-      if ((counts[number] as number) < 0) {
-        counts[number] = rows;
-        onCount?.(number, rows);
-      }
-      return counts[number] as number;
-    }
+    if (rows !== undefined) return learn(number, rows);
     return using(number, async (shard) => {
       if (!shard.complete) await shard.counted(enough);
       check(number, shard);
       return shard.rows;
     });
+  }
+
+  function learn(number: number, rows: number): number {
+    if ((counts[number] as number) < 0) {
+      counts[number] = rows;
+      onCount?.(number, rows);
+    }
+    return counts[number] as number;
+  }
+
+  async function tallied(number: number): Promise<number> {
+    const rows = await source.tally?.(number, stop.signal);
+    return rows === undefined ? counted(number, Infinity) : learn(number, rows);
   }
 
   async function closeAll(): Promise<void> {
@@ -249,6 +258,8 @@ export async function createCatalog(
       (counts[shard] ?? -1) >= 0
         ? Promise.resolve(counts[shard] as number)
         : counted(shard, enough),
+    tally: (shard) =>
+      (counts[shard] ?? -1) >= 0 ? Promise.resolve(counts[shard] as number) : tallied(shard),
     prepare: (shard) => void using(shard, () => undefined).catch(() => undefined),
     prefetch(shard) {
       // it is closed at once: what is open can't give way to what is needed sooner

@@ -3,9 +3,13 @@ import { stat } from "node:fs/promises";
 import { StreamError } from "../errors.ts";
 import type { Known, Net } from "../net/net.ts";
 import { openFile, reasonOf } from "../shards/bytes.ts";
+import { LONGEST_MAGIC, packingOf } from "../shards/decompress.ts";
 import type { Feed, RowOptions } from "../shards/feed.ts";
+import { createNotebook } from "../shards/notes.ts";
 import { createPace } from "../shards/pace.ts";
+import { scanTar } from "../shards/scan.ts";
 import { createFedSource, type FedFile } from "./fed.ts";
+import { sparseBytes } from "./sparse.ts";
 import type { Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
 import { openTar } from "./tar-shard.ts";
@@ -36,7 +40,12 @@ export interface Container {
 
 export type Place =
   | { readonly path: string; readonly time: number }
-  | { readonly url: string; readonly known: Known };
+  | {
+      readonly url: string;
+      readonly known: Known;
+      /** Whether the server gives parts, as far as is known; only counting asks. */
+      readonly ranges?: boolean;
+    };
 
 export interface ContainersOptions {
   readonly rows: RowOptions;
@@ -50,9 +59,8 @@ export function createContainersSource(address: string, options: ContainersOptio
   return createFedSource(address, {
     supplies,
     form: JSON.stringify([rows.group ?? null, rows.image ?? null]),
-    async list(signal) {
-      return (await list(signal)).map((container) => fedFile(container, rows, supplies));
-    },
+    list,
+    file: (container: Container) => fedFile(container, rows, supplies),
   });
 }
 
@@ -76,6 +84,9 @@ function fedFile(container: Container, rows: RowOptions, supplies: Supplies): Fe
           }),
       }),
     ...(form === "parquet" && { count: async () => (await feed()).count! }),
+    ...(form !== "parquet" && {
+      tally: (signal?: AbortSignal) => tallyOf(container, form, feed, { rows, supplies, signal }),
+    }),
   };
 }
 
@@ -107,6 +118,43 @@ async function feedOf(
   if ("path" in place) return tarFeed(name, () => fileStream(place.path, name, size), rows);
   const net = await supplies.net();
   return tarFeed(name, (signal) => net.download(place.url, place.known, { signal }), rows);
+}
+
+interface TallyOptions {
+  readonly rows: RowOptions;
+  readonly supplies: Supplies;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Of a plain tar elsewhere the headers, the contents between them as far as they cost less than a request; anything packed is read through. */
+async function tallyOf(
+  { name, size, place }: Container,
+  form: Form,
+  feed: () => Promise<Feed>,
+  { rows, supplies, signal = new AbortController().signal }: TallyOptions,
+): Promise<number> {
+  if (form === "tar" && "url" in place) {
+    const bytes = sparseBytes(await supplies.net(), name, {
+      ranges: false,
+      ...place,
+      size,
+      signal,
+    });
+    try {
+      const start = await bytes.read(0, Math.min(LONGEST_MAGIC, size));
+      if (packingOf(start) === undefined) {
+        const { image } = rows;
+        const index = await scanTar(bytes, name, { signal, ...(image !== undefined && { image }) });
+        await bytes.finish();
+        return index.rows;
+      }
+    } finally {
+      await bytes.close();
+    }
+  }
+  let count = 0;
+  for await (const _ of (await feed()).rows(createNotebook(), signal)) count++;
+  return count;
 }
 
 async function* fileStream(

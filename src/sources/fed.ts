@@ -13,21 +13,28 @@ export interface FedFile extends ShardInfo {
   readonly feed: () => Promise<Feed>;
   /** Its rows, without reading the images. */
   readonly count?: (signal?: AbortSignal) => Promise<number>;
+  /** Its rows, from reading it through without keeping anything. */
+  readonly tally?: (signal?: AbortSignal) => Promise<number>;
 }
 
-export interface FedOptions {
+export interface FedOptions<Item extends ShardInfo> {
   readonly supplies: Supplies;
   /** Everything else that decides the rows: form, row options. */
   readonly form: string;
-  readonly list: (signal?: AbortSignal) => Promise<readonly FedFile[]>;
+  readonly list: (signal?: AbortSignal) => Promise<readonly Item[]>;
+  /** What is listed, to be read. Made anew whenever it is needed: of a hundred thousand shards only a few are. */
+  readonly file: (item: Item) => FedFile;
 }
 
 /** Shards that can only be read from beginning to end; their rows are kept in a store. */
-export function createFedSource(address: string, { supplies, form, list }: FedOptions): Source {
-  let listing: Promise<readonly FedFile[]> | undefined;
+export function createFedSource<Item extends ShardInfo>(
+  address: string,
+  { supplies, form, list, file: makeFile }: FedOptions<Item>,
+): Source {
+  let listing: Promise<readonly Item[]> | undefined;
   let asked: ((shard: number) => number) | undefined;
 
-  function listed(signal?: AbortSignal): Promise<readonly FedFile[]> {
+  function listed(signal?: AbortSignal): Promise<readonly Item[]> {
     listing ??= list(signal).catch((error: unknown) => {
       listing = undefined;
       throw error;
@@ -37,12 +44,20 @@ export function createFedSource(address: string, { supplies, form, list }: FedOp
 
   async function fileOf(shard: number): Promise<FedFile> {
     const files = await listed();
-    const file = files[shard];
-    if (!file) throw new StreamError("INTERNAL", `${address}: shard ${shard} of ${files.length}`);
-    return file;
+    const item = files[shard];
+    if (!item) throw new StreamError("INTERNAL", `${address}: shard ${shard} of ${files.length}`);
+    return makeFile(item);
   }
 
   const idOf = ({ identity }: FedFile): string => `${form} ${identity}`;
+
+  async function count(shard: number, signal?: AbortSignal): Promise<number | undefined> {
+    checkAbort(address, signal);
+    const file = await fileOf(shard);
+    if (file.local) return undefined;
+    const kept = await supplies.store();
+    return (await kept.rows(idOf(file))) ?? file.count?.(signal);
+  }
 
   return {
     address,
@@ -61,19 +76,16 @@ export function createFedSource(address: string, { supplies, form, list }: FedOp
       if (file.local) return file.local(signal);
       return (await supplies.store()).open(idOf(file), file.name, file.feed, signal);
     },
-    async count(shard, signal) {
-      checkAbort(address, signal);
-      const file = await fileOf(shard);
-      if (file.local) return undefined;
-      const kept = await supplies.store();
-      return (await kept.rows(idOf(file))) ?? file.count?.(signal);
+    count,
+    async tally(shard, signal) {
+      return (await count(shard, signal)) ?? (await fileOf(shard)).tally?.(signal);
     },
     needs(rank) {
       const before = asked;
       asked = rank;
       if (before) return;
       const known = listed().then((files) => {
-        const ordinals = new Map(files.map((file, at) => [idOf(file), at]));
+        const ordinals = new Map(files.map((item, at) => [idOf(makeFile(item)), at]));
         supplies.needs((id) => {
           const at = ordinals.get(id);
           return at === undefined ? undefined : asked?.(at);

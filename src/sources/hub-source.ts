@@ -37,7 +37,9 @@ export async function createHubSource(address: string, options: HubSourceOptions
 
 function containerOf({ name, size, hash, known, url, local }: HubFile): Container {
   const place =
-    local === undefined ? { url, known } : { path: local, time: statSync(local).mtimeMs };
+    local === undefined
+      ? { url, known, ranges: true }
+      : { path: local, time: statSync(local).mtimeMs };
   return { name, size, ...(hash !== undefined && { hash }), place };
 }
 

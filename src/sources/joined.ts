@@ -60,6 +60,10 @@ export function joinSources(sources: readonly Source[]): JoinedSource {
       const { source, own } = await place(shard);
       return source.count?.(own, signal);
     },
+    async tally(shard, signal) {
+      const { source, own } = await place(shard);
+      return source.tally?.(own, signal);
+    },
     needs(rank) {
       for (const [at, source] of sources.entries())
         source.needs?.((shard) => rank((starts[at] ?? 0) + shard));

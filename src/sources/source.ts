@@ -23,6 +23,8 @@ export interface Source {
   open(shard: number, signal?: AbortSignal): Promise<Shard>;
   /** Its rows, where that costs less than opening it; undefined where it does not. */
   count?(shard: number, signal?: AbortSignal): Promise<number | undefined>;
+  /** Its rows for who will read none of them: the shard is read through where it must be, and nothing is kept. undefined as with count. */
+  tally?(shard: number, signal?: AbortSignal): Promise<number | undefined>;
   /** Told how soon each shard is needed again (smaller is sooner): what is needed last leaves a full cache first. */
   needs?(rank: (shard: number) => number): void;
 }

@@ -19,7 +19,7 @@ export function createWebSource(
       const net = await supplies.net();
       return Promise.all(
         urls.map(async (url, at): Promise<Container> => {
-          const { size, etag } = await net.head(url.href, signal);
+          const { size, etag, ranges } = await net.head(url.href, signal);
           if (size === undefined)
             throw new StreamError(
               "SOURCE_NOT_FOUND",
@@ -30,7 +30,7 @@ export function createWebSource(
             name: names[at]!,
             size,
             ...(etag !== undefined && { hash: `etag:${etag}` }),
-            place: { url: url.href, known },
+            place: { url: url.href, known, ranges },
           };
         }),
       );
