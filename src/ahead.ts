@@ -5,12 +5,13 @@ export interface Releasable {
 
 /**
  * Runs `make` on up to `limit()` items at once and yields the results in order. The limit is asked anew before each start. What was made but not taken
- * is released when the consumer breaks off, and every running `make` has ended before this does.
+ * is released when the consumer breaks off: `leaving` is called then, which should have every running `make` end soon, and they have ended before this does.
  */
 export async function* ahead<In, Out extends Releasable>(
   items: Iterable<In>,
   limit: () => number,
   make: (item: In) => Promise<Out>,
+  leaving: () => void = () => {},
 ): AsyncGenerator<Out, void, undefined> {
   const running: Promise<Out>[] = [];
   const iterator = items[Symbol.iterator]();
@@ -39,6 +40,7 @@ export async function* ahead<In, Out extends Releasable>(
     }
   } finally {
     if (!ended) iterator.return?.();
+    leaving();
     for (const made of await Promise.allSettled(running))
       if (made.status === "fulfilled") made.value.release();
   }

@@ -20,7 +20,7 @@ import {
 } from "./options.ts";
 import { createLookahead } from "./lookahead.ts";
 import type { Clock } from "./net/clock.ts";
-import { openOrigin, type Origin } from "./origin.ts";
+import { openOrigin, type Origin, type OriginOptions } from "./origin.ts";
 import { listingOrder } from "./plan/deal.ts";
 import { countAll, samplesOf, setUp } from "./setup.ts";
 import { openCatalog } from "./counted.ts";
@@ -60,6 +60,8 @@ export interface IterateOptions extends MakeOptions {
 export interface Internals {
   readonly workerEntry?: URL;
   readonly clock?: Clock;
+  /** As OriginOptions.watch; for the command line. */
+  readonly watch?: OriginOptions["watch"];
 }
 
 /** Shards that are all counted before the first batch; with more, as the stream comes to them. */
@@ -76,6 +78,7 @@ export async function createStream(
     ...options,
     order: (count, of) => listingOrder(options.seed, count, several ? of : undefined),
     ...(internals.clock && { clock: internals.clock }),
+    ...(internals.watch && { watch: internals.watch }),
   });
   try {
     const catalog = await openCatalog(options, origin.source);
@@ -98,7 +101,7 @@ async function start(
   { workerEntry: entry }: Internals,
 ): Promise<Stream> {
   const { plan, settings, info } = setUp(options, catalog, await origin.source.lengths());
-  const statistics = createStatistics(options);
+  const statistics = createStatistics(options, () => origin.network());
   if (options.passes !== undefined || (catalog.cheap && catalog.shards <= COUNTED_AT_ONCE))
     await countAll(plan, catalog, statistics);
   for (const note of origin.notes) statistics.warn(note);
@@ -123,12 +126,19 @@ async function start(
           "BAD_OPTION",
           `format: got ${JSON.stringify(format)}; there are ${imageFormats.join(", ")}`,
         );
-      const stop = signal ? AbortSignal.any([signal, closing.signal]) : closing.signal;
+      const leaving = new AbortController();
+      const stop = AbortSignal.any([closing.signal, leaving.signal, ...(signal ? [signal] : [])]);
       consumers++;
       try {
         yield* pipe(
           () => planCells(plan, steps, requests),
-          (works) => ahead(works, share, (work) => makeCell(making, work, format, stop)),
+          (works) =>
+            ahead(
+              works,
+              share,
+              (work) => makeCell(making, work, format, stop),
+              () => leaving.abort(),
+            ),
         );
       } finally {
         consumers--;
@@ -146,9 +156,8 @@ async function start(
     [Symbol.asyncIterator]: () => stream.batches(),
     async close() {
       closing.abort(new StreamError("CLOSED", "the stream was closed"));
-      await pool.close();
-      await catalog.close();
-      await origin.close();
+      // at once: rows that a server has not sent yet are waited for by all of them
+      await Promise.all([pool.close(), catalog.close(), origin.close()]);
     },
     [Symbol.asyncDispose]: () => stream.close(),
   };

@@ -1,4 +1,4 @@
-import { checkAborted } from "./abort.ts";
+import { checkAborted, unlessAborted } from "./abort.ts";
 import { StreamError } from "./errors.ts";
 import { needsIndex, type Plan, type SlotPlan } from "./plan/plan.ts";
 import type { Located, NeedsIndex } from "./plan/rows.ts";
@@ -20,6 +20,8 @@ export interface LookaheadOptions {
 
 /** Steps that are remembered as looked at: those that a few consumers are at. */
 const REMEMBERED = 32;
+/** Steps of a partition before anything is fetched ahead for it. While the second is looked at, the first batch is still being read, and what else comes would slow it down. */
+const ALONE = 2;
 
 export function createLookahead(
   plan: Plan,
@@ -29,6 +31,8 @@ export function createLookahead(
   const { spec } = plan;
   const window = createWindows(spec.window, spec.partitions).size;
   const looked = new Set<string>();
+  /** Steps of a partition that were looked at. */
+  const looks = new Map<number, number>();
   /** By partition: what the last look had fetched ahead. */
   const ahead = new Map<number, readonly number[]>();
 
@@ -43,7 +47,9 @@ export function createLookahead(
     }
     const { now, next } = plan.upcoming(step, partition);
     for (const shard of now) catalog.prepare(shard);
-    fetchAhead(partition, next(prefetch));
+    const times = (looks.get(partition) ?? 0) + 1;
+    looks.set(partition, times);
+    if (times > ALONE) fetchAhead(partition, next(prefetch));
   }
 
   function fetchAhead(partition: number, shards: readonly number[]): void {
@@ -86,10 +92,11 @@ export function createLookahead(
         if (isFar(found)) throw tooFar(slot);
         fetchAhead(slot.partition, plan.upcoming(slot.step, slot.partition).next(wide));
         const [first, ...others] = found.needs;
-        await Promise.all([
+        const counted = Promise.all([
           catalog.count(first!, found.rows),
           ...others.map((shard) => catalog.count(shard)),
         ]);
+        await unlessAborted(counted, signal, () => {});
       }
     },
   };
