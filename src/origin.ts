@@ -1,6 +1,7 @@
 import type { Clock } from "./net/clock.ts";
 import type { Net } from "./net/net.ts";
 import { sourcesOf, type SourceOptions } from "./options.ts";
+import type { NetworkCounts } from "./statistics.ts";
 import { openSource } from "./sources/open.ts";
 import { joinSources, type JoinedSource } from "./sources/joined.ts";
 import { createSupplies } from "./sources/supplies.ts";
@@ -11,13 +12,15 @@ export interface Origin {
   /** What was decided that the user did not say, for people. */
   readonly notes: readonly string[];
   /** What was asked of servers so far; undefined where none was. */
-  network(): Net["counts"] | undefined;
+  network(): NetworkCounts | undefined;
   close(): Promise<void>;
 }
 
 export interface OriginOptions extends SourceOptions {
   /** Order of the files of an image folder, by the number of its source: a permutation of 0 .. count - 1. */
   readonly order?: (count: number, source: number) => Uint32Array;
+  /** Given, before any server is asked for anything, what Origin.network will be: opening alone may take long. */
+  readonly watch?: (network: () => NetworkCounts | undefined) => void;
   /** Of the network's pauses. */
   readonly clock?: Clock;
 }
@@ -27,6 +30,10 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
   const { order, clock, groupField: group, imageField: image } = options;
   // Imported when a source needs them: local shards must not wait for HTTP.
   let net: Net | undefined;
+  let reason: string | undefined;
+  const network = (): NetworkCounts | undefined =>
+    net && { ...net.counts, ...(reason !== undefined && { reason }) };
+  options.watch?.(network);
   const notes: string[] = [];
   const supplies = createSupplies({
     note: (text) => void notes.push(text),
@@ -37,6 +44,7 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
       const made = createNet({
         requests: options.requests,
         budget: options.retryFor * 1000,
+        onRetry: (retry) => (reason = `${retry.host}: ${retry.reason}`),
         ...(token && { token }),
         ...(clock && { clock }),
       });
@@ -71,8 +79,8 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
     return {
       source: joinSources(sources),
       notes,
-      network: () => net?.counts,
-      close: supplies.close,
+      network,
+      close: () => supplies.close(),
     };
   } catch (error) {
     await supplies.close();

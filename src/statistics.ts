@@ -4,6 +4,17 @@ import type { CellResult } from "./workers/messages.ts";
 /** Images tried before the share of unusable ones is judged. */
 const JUDGED_AFTER = 200;
 
+/** What was asked of servers so far. */
+export interface NetworkCounts {
+  readonly requests: number;
+  /** Tries that failed and were repeated. */
+  readonly retries: number;
+  /** Bytes received. */
+  readonly bytes: number;
+  /** Why the last try failed that was repeated. */
+  readonly reason?: string;
+}
+
 /** What has happened since the stream was opened. */
 export interface Statistics {
   /** Puzzles made, by entry. */
@@ -14,6 +25,8 @@ export interface Statistics {
   rejected(): { readonly [what: string]: number };
   /** Wall milliseconds by stage: read (in the main thread), decode, each task, encode (in the workers). */
   milliseconds(): { readonly [stage: string]: number };
+  /** Undefined where no server has been needed. */
+  network(): NetworkCounts | undefined;
   spent(stage: string, time: number): void;
   readonly warnings: readonly string[];
   warn(message: string): void;
@@ -21,13 +34,13 @@ export interface Statistics {
   count(result: CellResult): void;
 }
 
-export function createStatistics({
-  maxSkipShare,
-  maxSkips = Infinity,
-}: {
-  readonly maxSkipShare: number;
-  readonly maxSkips?: number | undefined;
-}): Statistics {
+export function createStatistics(
+  {
+    maxSkipShare,
+    maxSkips = Infinity,
+  }: { readonly maxSkipShare: number; readonly maxSkips?: number | undefined },
+  network: () => NetworkCounts | undefined = () => undefined,
+): Statistics {
   const puzzles: Record<string, number> = {};
   const skipped: Record<string, number> = {};
   const rejected: Record<string, number> = {};
@@ -43,6 +56,7 @@ export function createStatistics({
     skipped: () => ({ ...skipped }),
     rejected: () => ({ ...rejected }),
     milliseconds: () => ({ ...milliseconds }),
+    network,
     warnings,
     spent: (stage, time) => add(milliseconds, stage, time),
     warn: (message) => void warnings.push(message),

@@ -5,7 +5,8 @@ import { resolveSourceOptions } from "../options.ts";
 import { openOrigin } from "../origin.ts";
 import { countsOf, writeCounts } from "../sources/counts.ts";
 import { withCounts } from "./counts.ts";
-import { bar, createProgress, readable } from "./progress.ts";
+import { bar, createTraffic, listed, readable, showProgress } from "./progress.ts";
+import type { NetworkCounts } from "../statistics.ts";
 import { streamOptions, withSourceOptions } from "./stream-options.ts";
 
 /** `ssl-r1 index SOURCE --out counts.json`: learns how many images each shard holds, so that a stream can jump to any step at once. */
@@ -20,12 +21,19 @@ export function indexCommand(): Command {
     .action(async (source: readonly string[], given: { out?: string; json?: boolean }) => {
       const wanted = await withCounts(streamOptions(source, { ...given }));
       const options = { ...resolveSourceOptions(wanted), counts: wanted.counts };
-      const origin = await openOrigin(options);
+      const traffic = createTraffic();
+      let network = (): NetworkCounts | undefined => undefined;
+      let doing = (): string => "listing";
+      const progress = showProgress(() => listed([doing(), traffic(network())]));
+      const watch = (now: typeof network): void => void (network = now);
+      const origin = await openOrigin({ ...options, watch }).catch((error: unknown) => {
+        progress.end();
+        throw error;
+      });
       try {
         const catalog = await openCatalog(options, origin.source);
         try {
           const { shards } = catalog;
-          const progress = createProgress();
           const failed: { readonly shard: string; readonly reason: string }[] = [];
           let next = 0;
           let done = 0;
@@ -41,13 +49,9 @@ export function indexCommand(): Command {
                 });
               }
               done++;
-              progress.update(() => {
-                const bytes = origin.network()?.bytes ?? 0;
-                const fetched = bytes > 0 ? `, ${readable(bytes)} fetched` : "";
-                return `${bar(done, shards)} shards, ${samples} images${fetched}`;
-              });
             }
           };
+          doing = () => `${bar(done, shards)} shards, ${samples} images`;
           await Promise.all(Array.from({ length: Math.min(options.requests, shards) }, count));
           progress.end();
           const counts = countsOf(catalog, options.imageField);
@@ -75,6 +79,7 @@ export function indexCommand(): Command {
           await catalog.close();
         }
       } finally {
+        progress.end();
         await origin.close();
       }
     });

@@ -5,6 +5,7 @@ import type { Stream } from "../loader.ts";
 import type { CellMaker } from "../model.ts";
 import { createServer, type Server } from "../transport/server.ts";
 import { tokenOf, type TokenOptions } from "./counts.ts";
+import { createTraffic, listed, skippedText } from "./progress.ts";
 import { withStreamOptions } from "./stream-options.ts";
 import { withStream } from "./with-stream.ts";
 
@@ -29,8 +30,13 @@ export function serveCommand(): Command {
         if (options.json) log.warn(message);
         else process.stderr.write(`${message}\n`);
       };
-      await withStream(source, options, async (stream) => {
+      const progress = process.stderr.isTTY && !options.json;
+      const out = options.json
+        ? { write: (line: string) => log.info(line.trim()) }
+        : process.stderr;
+      const answer = async (stream: Stream): Promise<void> => {
         const followed = follow(stream);
+        const traffic = createTraffic();
         const token = tokenOf(options);
         const server = await createServer(followed.maker, {
           listen: options.listen,
@@ -45,13 +51,16 @@ export function serveCommand(): Command {
             ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, pid: process.pid })}\n`
             : `listening on ${server.address}\n${samples} images in ${shards} shards; batches of ${batch}; ${entries.map(({ name }) => name).join(", ")}\nfingerprint ${fingerprint}\n`,
         );
-        const progress = process.stderr.isTTY && !options.json;
-        const timer = progress ? setInterval(() => show(stream, server, followed), 500) : undefined;
+        const timer = progress
+          ? setInterval(() => show(stream, server, followed, traffic), 500)
+          : undefined;
         await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
         await server.close();
         clearInterval(timer);
         if (progress) process.stderr.write("\n");
-      });
+      };
+      // its own line tells of the wait for the first batch, too
+      await withStream(source, options, answer, { out, first: !progress });
     });
 }
 
@@ -83,7 +92,12 @@ function follow(stream: Stream): Followed {
   return followed;
 }
 
-function show(stream: Stream, server: Server, followed: Followed): void {
+function show(
+  stream: Stream,
+  server: Server,
+  followed: Followed,
+  traffic: ReturnType<typeof createTraffic>,
+): void {
   const now = performance.now();
   const sum = (counts: { readonly [name: string]: number }): number =>
     Object.values(counts).reduce((all, count) => all + count, 0);
@@ -91,7 +105,12 @@ function show(stream: Stream, server: Server, followed: Followed): void {
   const rate = ((puzzles - followed.puzzles) / (now - followed.at)) * 1000;
   followed.puzzles = puzzles;
   followed.at = now;
-  process.stderr.write(
-    `\r\u001b[K${rate.toFixed(0)} puzzles/s  step ${followed.step < 0 ? "-" : followed.step}  ${server.clients.length} clients  ${sum(stream.statistics.skipped())} skipped`,
-  );
+  const line = listed([
+    `${rate.toFixed(0)} puzzles/s`,
+    `step ${followed.step < 0 ? "-" : followed.step}`,
+    `${server.clients.length} clients`,
+    skippedText(stream.statistics.skipped()),
+    traffic(stream.statistics.network()),
+  ]);
+  process.stderr.write(`\r\u001b[K${line.slice(0, (process.stderr.columns || 80) - 1)}`);
 }
