@@ -41,7 +41,8 @@ export function indexCommand(): Command {
           const count = async (): Promise<void> => {
             for (let shard = next++; shard < shards; shard = next++) {
               try {
-                samples += await catalog.tally(shard);
+                const rows = await catalog.tally(shard);
+                samples += rows; // not in one: others count meanwhile
               } catch (error) {
                 failed.push({
                   shard: catalog.list[shard]!.name,

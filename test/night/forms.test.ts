@@ -41,10 +41,10 @@ const digest =
   "digest --seed 7 --batch 8 --window 64 --workers 1 --entries rotation,inpainting".split(" ");
 
 async function servers(): Promise<{
-  web(form: Form): string;
-  hub(form: Form): string;
-  env: NodeJS.ProcessEnv;
-  violations: readonly string[];
+  readonly web: (form: Form) => string;
+  readonly hub: (form: Form) => string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly violations: readonly string[];
 }> {
   const all = forms.flatMap((form) => Object.entries(photos.files(form)));
   const files = await serveFiles(Object.fromEntries(all));
@@ -133,7 +133,10 @@ describe("a jump on a machine that never counted", () => {
 
     const counts = join(temporaryFolder(), "counts.json");
     const elsewhere = { SSL_R1_CACHE: temporaryFolder() };
-    expect(await cli(["index", source, "--out", counts], elsewhere)).toMatchObject({ status: 0 });
+    expect(await cli(["index", source, "--out", counts], elsewhere)).toMatchObject({
+      status: 0,
+      out: expect.stringContaining(`${photos.shards * photos.rows} images in 4 of 4 shards`),
+    });
     const [counted, local] = await each(
       [[source, "--counts", counts], [photos.path("tar")]],
       (more) => cli([...digest, ...far, ...more], here),
