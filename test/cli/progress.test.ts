@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
+import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -13,6 +14,8 @@ import {
   readable,
   skippedText,
 } from "../../src/cli/progress.ts";
+import { createStream } from "../../src/loader.ts";
+import { connect } from "../../src/transport/client.ts";
 import { temporaryFolder } from "../fixtures/files.ts";
 import { main, testPython } from "../fixtures/serve.ts";
 import { samples } from "../loader/streams.ts";
@@ -138,20 +141,42 @@ async function slow(pause: number): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/photos.tar`;
 }
 
-/** What a user of a terminal sees, escapes and all. */
-async function seen(args: readonly string[]): Promise<string> {
+interface Terminal {
+  /** All so far that a user sees, escapes and all. */
+  shown(): string;
+  /** Resolves when that matches. */
+  until(pattern: RegExp): Promise<RegExpExecArray>;
+  readonly over: Promise<number | null>;
+}
+
+function terminal(args: readonly string[]): Terminal {
   const script = fileURLToPath(new URL("terminal.py", import.meta.url));
   const env = { ...process.env, SSL_R1_CACHE: temporaryFolder() };
   const child = spawn(testPython(), [script, process.execPath, main, ...args], {
     env,
     stdio: ["ignore", "pipe", "inherit"],
   });
+  // the terminal goes with its owner, and the command with the terminal
   onTestFinished(() => void child.kill("SIGKILL"));
-  let out = "";
-  child.stdout.on("data", (chunk: Buffer) => (out += chunk.toString()));
-  const status = await new Promise((resolve) => child.once("close", resolve));
-  expect(status).toBe(0);
-  return out;
+  let shown = "";
+  child.stdout.on("data", (chunk: Buffer) => (shown += chunk.toString()));
+  return {
+    shown: () => shown,
+    async until(pattern) {
+      for (;;) {
+        const found = pattern.exec(shown);
+        if (found) return found;
+        await once(child.stdout, "data");
+      }
+    },
+    over: new Promise((resolve) => child.once("close", resolve)),
+  };
+}
+
+async function seen(args: readonly string[]): Promise<string> {
+  const ran = terminal(args);
+  expect(await ran.over).toBe(0);
+  return ran.shown();
 }
 
 /** Begins the line anew. */
@@ -179,4 +204,31 @@ describe("under a terminal, from a slow server", () => {
     );
     expect(lines.at(-1)).toMatch(/^photos\.tar {2}34 images/);
   });
+
+  test("serve tells of the network beside what it serves", async () => {
+    const address = `unix://${join(temporaryFolder(), "socket")}`;
+    const options = ["--batch", "10", "--window", "16", "--workers", "1", "--listen", address];
+    const shown = terminal(["serve", await slow(150), ...options]);
+    await shown.until(/listening on/);
+    const client = await connect(address);
+    await client.get(0);
+    await shown.until(/puzzles\/s, step 0, 1 clients, .* fetched, .*\/s, 1 retry \([^)]*503/);
+    await client.close();
+  });
+});
+
+test("a stream's statistics count what was asked of servers", async () => {
+  const options = { batch: 10, workers: 1, cache: "none" };
+  const local = await createStream({ ...options, source: samples });
+  await local.get(0);
+  expect(local.statistics.network()).toBeUndefined();
+  await local.close();
+  const remote = await createStream({ ...options, source: await slow(1) });
+  await remote.get(0);
+  const network = remote.statistics.network()!;
+  // HEAD, refused, the tar
+  expect(network).toMatchObject({ requests: 3, retries: 1 });
+  expect(network.reason).toMatch(/^127\.0\.0\.1:\d+: .*503/);
+  expect(network.bytes).toBeGreaterThan(100_000);
+  await remote.close();
 });
