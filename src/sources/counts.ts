@@ -92,10 +92,11 @@ function lookUp(
 ): Map<number, number> {
   const found = new Map<number, number>();
   if (file.image !== (image ?? null)) return found;
-  const known = new Map(file.shards.map((shard) => [keyOf(shard), shard.rows]));
-  for (const [ordinal, info] of list.entries()) {
-    const rows = known.get(keyOf(info));
-    if (rows !== undefined) found.set(ordinal, rows);
+  // by name, since keys of a hundred thousand shards are 20 MB more
+  const known = Map.groupBy(file.shards, ({ name }) => name);
+  for (const [ordinal, { name, size, hash }] of list.entries()) {
+    const same = known.get(name)?.findLast((one) => one.size === size && one.hash === hash);
+    if (same) found.set(ordinal, same.rows);
   }
   return found;
 }
