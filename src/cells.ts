@@ -76,6 +76,11 @@ export async function makeCell(
     slots.push({ slot, index, entry, wanted, row, offset: found.offset, rows: found.rows });
     if (wanted) rows.set(row, found);
   }
+  if (!catalog.cheap) {
+    // before the gate: who waits for a server must not keep others from what is here
+    const ready = allOf(rows.values(), ({ shard, row }) => catalog.ready(shard, row));
+    await unlessAborted(ready, signal, () => {});
+  }
   await gate.enter(signal);
   const tray = trays.take();
   const order = {

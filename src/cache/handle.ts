@@ -29,6 +29,10 @@ export function openHandle({ name, growth, read }: Holding, released: () => Prom
       if (closing) throw closed(name);
       await growth.counted(rows);
     },
+    async ready(row) {
+      if (closing) throw closed(name);
+      await growth.reached(row);
+    },
     async read(row, room) {
       if (closing) throw closed(name);
       if (!Number.isInteger(row) || row < 0 || row >= growth.rows)

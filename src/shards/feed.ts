@@ -19,6 +19,8 @@ export interface Shard {
   readonly complete: boolean;
   /** Resolves when at least `rows` rows are counted, or all there are. Rejects as open() does. */
   counted(rows: number): Promise<void>;
+  /** Resolves when a row below `rows` can be read without waiting for a server. Rejects as read() does. Absent where that is always so. */
+  ready?(row: number): Promise<void>;
   /** A row below `rows`. The image's bytes lie in memory of `room`; without it in a fresh ArrayBuffer (perhaps not alone), which is the caller's to keep or to transfer. */
   read(row: number, room?: Room): Promise<Row>;
   close(): Promise<void>;

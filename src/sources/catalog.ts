@@ -45,6 +45,8 @@ export interface Catalog extends Notes {
   prefetch(shard: number): void;
   /** As Source.needs. Shards that are not needed now (rank 0) and were not used for a while are closed, so that what the store keeps of them may go. */
   needs(rank: (shard: number) => number): void;
+  /** As Shard.ready, also for a row that is not counted yet. */
+  ready(shard: number, row: number): Promise<void>;
   /** As Shard.read. Waits for a row that is still on its way. */
   read(shard: number, row: number, room?: Room): Promise<Row>;
   /** What was noticed so far: of each shard when it was first opened, and each shard that could not be. */
@@ -271,6 +273,11 @@ export async function createCatalog(
       for (const [number, one] of held)
         if (one.users === 0 && turns - one.used > KEPT && rank(number) > 0) shut(number, one);
     },
+    ready: (shard, row) =>
+      using(shard, async (one) => {
+        if (!one.complete && row >= one.rows) await one.counted(row + 1);
+        await one.ready?.(row);
+      }),
     read: (shard, row, room) =>
       using(shard, async (one) => {
         if (!one.complete && row >= one.rows) await one.counted(row + 1);

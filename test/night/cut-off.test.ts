@@ -1,6 +1,6 @@
 /** Servers that stop, fail for ever, or are left in the middle; processes that are killed. */
 import { spawn, type ChildProcess } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
@@ -70,6 +70,31 @@ describe("a server that stops", () => {
     const next = stream.get(batches);
     server.release();
     expect(batchDigest(await next)).toBe(batchDigest(await local.get(batches)));
+  });
+
+  test("in a shard that was counted before: steps whose images are here are served meanwhile", async () => {
+    const server = await serveFiles(photos.files("tar"));
+    const cache = temporaryFolder();
+    const given = { source: sourceOf(server), cache, prefetch: 0 };
+    const before = await open(given);
+    await digests(before, 40);
+    await before.close();
+    const wholes = (): string[] => readdirSync(cache).filter((name) => name.endsWith(".rows"));
+    for (const name of wholes()) rmSync(join(cache, name));
+
+    const stream = await open(given);
+    const local = await open({ source: photos.path("tar") });
+    const check = async (step: number): Promise<void> => {
+      expect(batchDigest(await stream.get(step))).toBe(batchDigest(await local.get(step)));
+    };
+    await check(0);
+    await vi.waitUntil(() => wholes().length > 0, WAIT);
+    server.hold = 1000;
+    const waiting = [16, 17, 18, 19, 20, 21].map(check);
+    await vi.waitUntil(() => server.held > 0, WAIT);
+    await Promise.all([2, 3, 4, 5, 6].map(check));
+    server.release();
+    await Promise.all(waiting);
   });
 });
 
