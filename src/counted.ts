@@ -17,7 +17,8 @@ export async function openCatalog(
   let writing = Promise.resolve();
   const write = (): void => {
     learnt = 0;
-    if (keeper) writing = writing.then(() => keeper.keep(catalog.list, catalog.rows));
+    if (keeper)
+      writing = writing.then(() => keeper.keep(catalog.list, (shard) => catalog.rows(shard)));
   };
   const catalog = await createCatalog(source, {
     async counts(list) {
