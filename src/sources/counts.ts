@@ -102,7 +102,7 @@ function lookUp(
 }
 
 /** Whole or not at all. */
-export async function writeCounts(path: string, file: CountsFile): Promise<void> {
+export async function writeCounts(path: string, file: CountsFile | Kept): Promise<void> {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
   const part = join(
@@ -125,6 +125,12 @@ export interface CountsKeeper {
   keep(list: readonly ShardInfo[], rows: (shard: number) => number | undefined): Promise<void>;
 }
 
+/** What a stream keeps: rows by ordinal, null while unknown. The file's name says of which list, so that this is small however many shards there are. */
+interface Kept {
+  readonly version: 1;
+  readonly rows: readonly (number | null)[];
+}
+
 export function createCountsKeeper(cache: string, image: string | undefined): CountsKeeper {
   const pathOf = (list: readonly ShardInfo[]): string => {
     const hash = createHash("sha256").update(JSON.stringify(image ?? null));
@@ -132,23 +138,36 @@ export function createCountsKeeper(cache: string, image: string | undefined): Co
     return join(cache, "counts", `${hash.digest("hex").slice(0, 32)}.json`);
   };
   async function learnt(list: readonly ShardInfo[]): Promise<Map<number, number>> {
-    if (!list.some(({ hash }) => hash !== undefined)) return new Map();
-    try {
-      const path = pathOf(list);
-      return lookUp(parseCounts(path, await readFile(path, "utf8")), list, image);
-    } catch {
-      return new Map();
-    }
+    const found = new Map<number, number>();
+    if (!list.some(({ hash }) => hash !== undefined)) return found;
+    const kept = await readFile(pathOf(list), "utf8").then(parseKept, () => undefined);
+    if (kept?.length !== list.length) return found;
+    for (const [ordinal, rows] of kept.entries()) if (rows !== null) found.set(ordinal, rows);
+    return found;
   }
   return {
     learnt,
-    async keep(list, rows) {
+    async keep(list, rowsOf) {
       const before = await learnt(list);
-      const known = (shard: number): number | undefined =>
-        list[shard]?.hash === undefined ? undefined : (rows(shard) ?? before.get(shard));
-      const file = countsOf({ list, rows: known }, image);
-      if (file.shards.length === before.size) return;
-      await writeCounts(pathOf(list), file).catch(() => undefined);
+      const rows = list.map(({ hash }, shard) =>
+        hash === undefined ? null : (rowsOf(shard) ?? before.get(shard) ?? null),
+      );
+      if (rows.filter((one) => one !== null).length === before.size) return;
+      await writeCounts(pathOf(list), { version: 1, rows }).catch(() => undefined);
     },
   };
+}
+
+/** Whatever is there may be half a file, or another version's. */
+function parseKept(text: string): Kept["rows"] | undefined {
+  try {
+    const { version, rows } = JSON.parse(text) as Partial<Kept>;
+    const right =
+      version === 1 &&
+      Array.isArray(rows) &&
+      rows.every((one) => one === null || (Number.isSafeInteger(one) && one >= 0));
+    return right ? rows : undefined;
+  } catch {
+    return undefined;
+  }
 }
