@@ -76,7 +76,7 @@ export async function makeCell(
     slots.push({ slot, index, entry, wanted, row, offset: found.offset, rows: found.rows });
     if (wanted) rows.set(row, found);
   }
-  if (!catalog.cheap) {
+  if (!catalog.inPlace) {
     // before the gate: who waits for a server must not keep others from what is here
     const ready = allOf(rows.values(), ({ shard, row }) => catalog.ready(shard, row));
     await unlessAborted(ready, signal, () => {});

@@ -18,6 +18,8 @@ export interface LookaheadOptions {
   readonly requests: number;
 }
 
+/** Shards counted at once where they have a footer that says it. */
+const MANY = 64;
 /** Steps that are remembered as looked at: those that a few consumers are at. */
 const REMEMBERED = 32;
 /** Steps of a partition before anything is fetched ahead for it. While the second is looked at, the first batch is still being read, and what else comes would slow it down. */
@@ -43,13 +45,13 @@ export function createLookahead(
     if (looked.size > REMEMBERED * spec.partitions) looked.delete(looked.values().next().value!);
     if (partition === 0) {
       const ways = Array.from({ length: spec.partitions }, (_, one) => plan.upcoming(step, one));
-      catalog.needs((shard) => Math.min(...ways.map(({ rank }) => rank(shard))));
+      catalog.needs((shard) => Math.min(...ways.map((way) => way.rank(shard))));
     }
-    const { now, next } = plan.upcoming(step, partition);
-    for (const shard of now) catalog.prepare(shard);
+    const way = plan.upcoming(step, partition);
+    for (const shard of way.now) catalog.prepare(shard);
     const times = (looks.get(partition) ?? 0) + 1;
     looks.set(partition, times);
-    if (times > ALONE) fetchAhead(partition, next(prefetch));
+    if (times > ALONE) fetchAhead(partition, way.next(prefetch));
   }
 
   function fetchAhead(partition: number, shards: readonly number[]): void {
@@ -63,8 +65,16 @@ export function createLookahead(
     return missing > 2 * window;
   }
 
-  function tooFar({ step, partition }: SlotPlan): StreamError {
-    const names = Array.from(plan.order(partition, 0), (shard) =>
+  /** Many at once, since each is a request and a wait. */
+  async function countNext({ partition, source }: SlotPlan): Promise<void> {
+    const unknown = plan
+      .order(partition, 0, source)
+      .filter((shard) => catalog.rows(shard) === undefined);
+    await Promise.all(Array.from(unknown.subarray(0, MANY), (shard) => catalog.count(shard)));
+  }
+
+  function tooFar({ step, partition, source }: SlotPlan): StreamError {
+    const names = Array.from(plan.order(partition, 0, source), (shard) =>
       catalog.rows(shard) === undefined ? catalog.list[shard]!.name : undefined,
     ).filter((name) => name !== undefined);
     const shown = names.slice(0, 5).join(", ");
@@ -81,7 +91,7 @@ export function createLookahead(
       for (let wide = 0; ; wide = Math.min(requests, wide * 2 || 1)) {
         const found = plan.locate(slot);
         if (!needsIndex(found)) {
-          if (!catalog.cheap) look(slot.step, slot.partition);
+          if (!catalog.inPlace) look(slot.step, slot.partition);
           return found;
         }
         checkAborted(signal);
@@ -89,7 +99,11 @@ export function createLookahead(
           await Promise.all(found.needs.map((shard) => catalog.count(shard)));
           continue;
         }
-        if (isFar(found)) throw tooFar(slot);
+        if (isFar(found)) {
+          if (!catalog.countable) throw tooFar(slot);
+          await unlessAborted(countNext(slot), signal, () => {});
+          continue;
+        }
         fetchAhead(slot.partition, plan.upcoming(slot.step, slot.partition).next(wide));
         const [first, ...others] = found.needs;
         const counted = Promise.all([

@@ -107,7 +107,7 @@ export async function countAll(
   catalog: Catalog,
   statistics: Statistics,
 ): Promise<void> {
-  if (!catalog.cheap && catalog.list.some((_, shard) => catalog.rows(shard) === undefined))
+  if (!catalog.countable && catalog.list.some((_, shard) => catalog.rows(shard) === undefined))
     throw new StreamError(
       "NEEDS_INDEX",
       `${catalog.address}: a stream with passes needs the counts of all its shards; count them with ssl-r1 index, or give their counts`,

@@ -121,8 +121,6 @@ describe("libraries", () => {
     "@huggingface/hub": ["sources"],
     "@julusian/jpeg-turbo": ["images"],
     commander: ["cli"],
-    hyparquet: ["shards"],
-    "hyparquet-compressors": ["shards"],
     "it-pipe": ["loader"],
     msgpackr: ["transport"],
     pino: ["cli"],

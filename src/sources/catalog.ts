@@ -29,8 +29,11 @@ export interface Catalog extends Notes {
   readonly list: readonly ShardInfo[];
   /** Number of shards. */
   readonly shards: number;
-  /** Whether counting costs little: no image has to be read for it. */
+  /** As Source.cheap. */
   readonly cheap: boolean;
+  /** As Source.countable and Source.inPlace. */
+  readonly countable: boolean;
+  readonly inPlace: boolean;
   /** Rows of a shard; undefined until all of them have been counted once. */
   rows(shard: number): number | undefined;
   /** Rows of a shard counted so far. Never falls. */
@@ -254,6 +257,8 @@ export async function createCatalog(
     list,
     shards: list.length,
     cheap: source.cheap,
+    countable: source.countable,
+    inPlace: source.inPlace,
     rows: (shard) => ((counts[shard] ?? -1) >= 0 ? counts[shard] : undefined),
     sofar: (shard) => ((counts[shard] ?? -1) >= 0 ? (counts[shard] as number) : sofar(shard)),
     count: (shard, enough = Infinity) =>

@@ -48,6 +48,8 @@ export type Place =
     };
 
 export interface ContainersOptions {
+  /** As Source.cheap and Source.countable: see countingOf. */
+  readonly counting: { readonly cheap: boolean; readonly countable: boolean };
   readonly rows: RowOptions;
   readonly supplies: Supplies;
   readonly list: (signal?: AbortSignal) => Promise<readonly Container[]>;
@@ -55,13 +57,25 @@ export interface ContainersOptions {
 
 /** Tars, compressed or not, and Parquet files, anywhere. A plain tar on this machine is read in place; of others the rows are kept in the store. */
 export function createContainersSource(address: string, options: ContainersOptions): Source {
-  const { rows, supplies, list } = options;
+  const { rows, supplies, counting, list } = options;
   return createFedSource(address, {
+    ...counting,
     supplies,
     form: JSON.stringify([rows.group ?? null, rows.image ?? null]),
     list,
     file: (container: Container) => fedFile(container, rows, supplies),
   });
+}
+
+/** How files are counted: Parquet files by their footers, plain tars on this machine by their headers. */
+export function countingOf(
+  files: readonly { readonly name: string; readonly here: boolean }[],
+): ContainersOptions["counting"] {
+  const countable = files.every(({ name, here }) => {
+    const form = formOf(name);
+    return form === "parquet" || (form === "tar" && here);
+  });
+  return { countable, cheap: countable && files.every(({ here }) => here) };
 }
 
 function fedFile(container: Container, rows: RowOptions, supplies: Supplies): FedFile {

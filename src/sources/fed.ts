@@ -21,6 +21,9 @@ export interface FedOptions<Item extends ShardInfo> {
   readonly supplies: Supplies;
   /** Everything else that decides the rows: form, row options. */
   readonly form: string;
+  /** As Source.cheap and Source.countable. */
+  readonly cheap: boolean;
+  readonly countable: boolean;
   readonly list: (signal?: AbortSignal) => Promise<readonly Item[]>;
   /** What is listed, to be read. Made anew whenever it is needed: of a hundred thousand shards only a few are. */
   readonly file: (item: Item) => FedFile;
@@ -29,7 +32,7 @@ export interface FedOptions<Item extends ShardInfo> {
 /** Shards that can only be read from beginning to end; their rows are kept in a store. */
 export function createFedSource<Item extends ShardInfo>(
   address: string,
-  { supplies, form, list, file: makeFile }: FedOptions<Item>,
+  { supplies, form, cheap, countable, list, file: makeFile }: FedOptions<Item>,
 ): Source {
   let listing: Promise<readonly Item[]> | undefined;
   let asked: ((shard: number) => number) | undefined;
@@ -61,7 +64,9 @@ export function createFedSource<Item extends ShardInfo>(
 
   return {
     address,
-    cheap: false,
+    cheap,
+    countable,
+    inPlace: false,
     async list(signal) {
       checkAbort(address, signal);
       return (await listed(signal)).map(({ name, size, hash }) => ({

@@ -51,6 +51,8 @@ export function createFolderSource(
   return {
     address,
     cheap: true,
+    countable: true,
+    inPlace: true,
     async list(signal) {
       checkAbort(address, signal);
       const found = await list();

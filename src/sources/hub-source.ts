@@ -6,7 +6,7 @@ import { closed, readFile } from "../shards/bytes.ts";
 import { checkRow, LARGEST_IMAGE } from "../shards/rows.ts";
 import type { Feed, Row, RowOptions, Shard } from "../shards/feed.ts";
 import { createPace } from "../shards/pace.ts";
-import { createContainersSource, type Container } from "./containers.ts";
+import { countingOf, createContainersSource, type Container } from "./containers.ts";
 import { openHub, type HubFile, type HubListing } from "./hub.ts";
 import type { Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
@@ -31,6 +31,7 @@ export async function createHubSource(address: string, options: HubSourceOptions
   return createContainersSource(address, {
     rows: { ...(group !== undefined && { group }), ...(image !== undefined && { image }) },
     supplies,
+    counting: countingOf(containers.map(({ name, place }) => ({ name, here: "path" in place }))),
     list: () => Promise.resolve(containers),
   });
 }
@@ -64,7 +65,7 @@ function createImagesSource(listing: HubListing, { supplies, net, order }: Image
 
   async function read(file: HubFile): Promise<Row> {
     const { name, size, local } = file;
-    const key = name.slice(0, name.lastIndexOf("."));
+    const key = keyOf(file);
     if (size > LARGEST_IMAGE)
       throw new StreamError(
         "IMAGE_UNUSABLE",
@@ -78,12 +79,17 @@ function createImagesSource(listing: HubListing, { supplies, net, order }: Image
       const bytes = await readFile(local, name, { size, time: mtimeMs }, pace);
       return { key, group: key, name, bytes };
     }
-    // a store of one row: each image is fetched once, whatever the order
-    const id = `image ${file.hash ?? file.url} ${size} ${name}`;
-    const shard = await (await supplies.store()).open(id, name, async () => feedOf(file, key, net));
+    return fetched(file, (shard) => shard.read(0));
+  }
+
+  /** A store of one row: each image is fetched once, whatever the order. */
+  async function fetched<T>(file: HubFile, use: (shard: Shard) => Promise<T>): Promise<T> {
+    const { name, size, hash, url } = file;
+    const id = `image ${hash ?? url} ${size} ${name}`;
+    const shard = await (await supplies.store()).open(id, name, async () => feedOf(file, net));
     try {
       await shard.counted(1);
-      return await shard.read(0);
+      return await use(shard);
     } finally {
       await shard.close();
     }
@@ -92,6 +98,8 @@ function createImagesSource(listing: HubListing, { supplies, net, order }: Image
   return {
     address,
     cheap: true,
+    countable: true,
+    inPlace: false,
     list: () => Promise.resolve([info]),
     async open(number): Promise<Shard> {
       if (number !== 0) throw new StreamError("INTERNAL", `${address}: shard ${number} of 1`);
@@ -100,6 +108,11 @@ function createImagesSource(listing: HubListing, { supplies, net, order }: Image
         rows: files.length,
         complete: true,
         counted: () => Promise.resolve(),
+        async ready(row) {
+          const file = files[places ? places[row]! : row]!;
+          if (file.local !== undefined || file.size > LARGEST_IMAGE) return;
+          await fetched(file, (shard) => shard.ready?.(0) ?? Promise.resolve());
+        },
         async read(row, room) {
           if (!open) throw closed(FOLDER);
           checkRow(FOLDER, row, files.length);
@@ -117,7 +130,11 @@ function createImagesSource(listing: HubListing, { supplies, net, order }: Image
   };
 }
 
-function feedOf({ name, url, known, size }: HubFile, key: string, net: Net): Feed {
+const keyOf = ({ name }: HubFile): string => name.slice(0, name.lastIndexOf("."));
+
+function feedOf(file: HubFile, net: Net): Feed {
+  const { name, url, known, size } = file;
+  const key = keyOf(file);
   return {
     count: 1,
     async *rows(_notes, signal) {

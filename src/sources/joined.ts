@@ -43,6 +43,8 @@ export function joinSources(sources: readonly Source[]): JoinedSource {
   return {
     address: sources.map(({ address }) => address).join(" + "),
     cheap: sources.every(({ cheap }) => cheap),
+    countable: sources.every(({ countable }) => countable),
+    inPlace: sources.every(({ inPlace }) => inPlace),
     async lengths(signal) {
       return (await lists(signal)).map(({ length }) => length);
     },

@@ -4,7 +4,7 @@ import { StreamError } from "../errors.ts";
 import { reasonOf } from "../shards/bytes.ts";
 import type { RowOptions } from "../shards/feed.ts";
 import { isImageName } from "../shards/samples.ts";
-import { createContainersSource, formOf, localContainer } from "./containers.ts";
+import { countingOf, createContainersSource, formOf, localContainer } from "./containers.ts";
 import { createFolderSource, listFolder } from "./folder.ts";
 import { expandBraces, fixedPart, glob, isPattern } from "./pattern.ts";
 import type { Source } from "./source.ts";
@@ -83,6 +83,7 @@ function openFiles(address: string, files: readonly Found[], options: OpenOption
   return createContainersSource(address, {
     rows,
     supplies: suppliesOf(address, options),
+    counting: countingOf(files.map(({ name }) => ({ name, here: true }))),
     list: () => Promise.all(files.map(({ name, path }) => localContainer(name, path))),
   });
 }

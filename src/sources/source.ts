@@ -16,8 +16,12 @@ export interface ShardInfo {
 export interface Source {
   /** As the user wrote it. */
   readonly address: string;
-  /** Whether a shard is counted without reading its images: from a listing, headers or a footer. */
+  /** Whether shards are counted at hardly any cost: from listings, headers and footers on this machine. */
   readonly cheap: boolean;
+  /** Whether they are counted without reading their images, if not for nothing: a footer on a server. */
+  readonly countable: boolean;
+  /** Whether rows are read where they are: there is nothing to fetch ahead. */
+  readonly inPlace: boolean;
   list(signal?: AbortSignal): Promise<readonly ShardInfo[]>;
   /** Opens the shard with this ordinal of the list. Its rows may still be on their way: see Shard.counted. */
   open(shard: number, signal?: AbortSignal): Promise<Shard>;

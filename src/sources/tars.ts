@@ -31,6 +31,8 @@ export function createTarsSource(
   return {
     address,
     cheap: true,
+    countable: true,
+    inPlace: true,
     async list(signal) {
       checkAbort(address, signal);
       return (await listed()).map(({ name, size }) => ({ name, size }));

@@ -1,6 +1,6 @@
 import { StreamError } from "../errors.ts";
 import type { RowOptions } from "../shards/feed.ts";
-import { createContainersSource, formOf, type Container } from "./containers.ts";
+import { countingOf, createContainersSource, formOf, type Container } from "./containers.ts";
 import { expandBraces } from "./pattern.ts";
 import type { Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
@@ -15,6 +15,7 @@ export function createWebSource(
   return createContainersSource(address, {
     rows,
     supplies,
+    counting: countingOf(names.map((name) => ({ name, here: false }))),
     async list(signal = new AbortController().signal) {
       const net = await supplies.net();
       return Promise.all(

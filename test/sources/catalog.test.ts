@@ -34,6 +34,8 @@ function watched(shards: number, notes?: Notes): Watched {
     source: {
       address: "memory",
       cheap: true,
+      countable: true,
+      inPlace: true,
       list: async () =>
         Array.from({ length: shards }, (_, i) => ({
           name: `${i}.tar`,

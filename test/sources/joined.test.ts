@@ -46,6 +46,8 @@ test("each source is told how soon its own shards are needed", async () => {
   const source = (shards: number) => ({
     address: "x",
     cheap: false,
+    countable: false,
+    inPlace: false,
     list: async () => Array.from({ length: shards }, (_, at) => ({ name: `${at}`, size: 0 })),
     open: () => Promise.reject(new Error("not asked for")),
     needs: (rank: (shard: number) => number) =>
