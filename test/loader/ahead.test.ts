@@ -114,6 +114,27 @@ test("a failure comes in its turn; what was made behind it is given back", async
   expect(shop.released).toEqual([2, 3, 4]);
 });
 
+test("who breaks off has the rest told to end, and waits for that", async () => {
+  const leaving = new AbortController();
+  let ended = 0;
+  const until = Promise.withResolvers<never>();
+  leaving.signal.addEventListener("abort", () => until.reject(new Error("told")));
+  const make = async (item: number): Promise<{ item: number; release(): void }> => {
+    if (item > 0) await until.promise.finally(() => ended++);
+    return { item, release() {} };
+  };
+  for await (const { item } of ahead(
+    [0, 1, 2, 3],
+    () => 3,
+    make,
+    () => leaving.abort(),
+  )) {
+    expect(item).toBe(0);
+    break;
+  }
+  expect(ended).toBe(2);
+});
+
 test("items that can't be told come in their turn, too", async () => {
   const items = function* (): Generator<number> {
     yield 0;

@@ -1,5 +1,6 @@
 /** Servers that stop, fail for ever, or are left in the middle; processes that are killed. */
 import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -218,6 +219,32 @@ describe("left in the middle of a download", () => {
       expect(server.held).toBe(0);
     });
   }
+});
+
+test("a server of batches ends on SIGTERM while a client waits for a download", async () => {
+  const files = await serveFiles(photos.files("tar"));
+  files.hold = bytesOf(80);
+  const cache = temporaryFolder();
+  const words = "--seed 3 --batch 8 --window 64 --workers 1 --entries rotation --json";
+  const listen = ["--listen", "tcp://127.0.0.1:0"];
+  const args = ["serve", sourceOf(files), ...words.split(" "), ...listen];
+  const child = start(main, args, { SSL_R1_CACHE: cache });
+  const over = ended(child);
+  const [line] = (await once(child.stdout!, "data")) as [Buffer];
+  const { listening } = JSON.parse(line.toString()) as { listening: string };
+  const client = await connect(listening, { reconnect: 0 });
+  onTestFinished(() => client.close());
+  const steps: number[] = [];
+  const streaming = (async () => {
+    for await (const { step } of client.stream()) {
+      steps.push(step);
+      if (step === 7) setTimeout(() => child.kill("SIGTERM"), 50);
+    }
+  })();
+  await expect(streaming).rejects.toMatchObject({ name: "StreamError" });
+  expect(await over).toMatchObject({ status: 0 });
+  expect(steps).toHaveLength(8);
+  expect(leftovers(cache)).toEqual([]);
 });
 
 /** What leaver.ts prints. */
