@@ -65,12 +65,17 @@ export function createLookahead(
     return missing > 2 * window;
   }
 
-  /** Many at once, since each is a request and a wait. */
-  async function countNext({ partition, source }: SlotPlan): Promise<void> {
-    const unknown = plan
-      .order(partition, 0, source)
-      .filter((shard) => catalog.rows(shard) === undefined);
-    await Promise.all(Array.from(unknown.subarray(0, MANY), (shard) => catalog.count(shard)));
+  /** Counts the next shards on the way to a far position; many at once, since each may be a request and a wait. NEEDS_INDEX where they would have to be fetched. */
+  async function jump(slot: SlotPlan): Promise<void> {
+    const next = plan
+      .order(slot.partition, 0, slot.source)
+      .filter((shard) => catalog.rows(shard) === undefined)
+      .subarray(0, MANY);
+    if (catalog.countable) await Promise.all(Array.from(next, (shard) => catalog.tally(shard)));
+    else {
+      const known = await Promise.all(Array.from(next, (shard) => catalog.isKnown(shard)));
+      if (!known.includes(true)) throw tooFar(slot);
+    }
   }
 
   function tooFar({ step, partition, source }: SlotPlan): StreamError {
@@ -100,8 +105,7 @@ export function createLookahead(
           continue;
         }
         if (isFar(found)) {
-          if (!catalog.countable) throw tooFar(slot);
-          await unlessAborted(countNext(slot), signal, () => {});
+          await unlessAborted(jump(slot), signal, () => {});
           continue;
         }
         fetchAhead(slot.partition, plan.upcoming(slot.step, slot.partition).next(wide));

@@ -112,7 +112,7 @@ export async function countAll(
       "NEEDS_INDEX",
       `${catalog.address}: a stream with passes needs the counts of all its shards; count them with ssl-r1 index, or give their counts`,
     );
-  await Promise.all(catalog.list.map((_, shard) => catalog.count(shard)));
+  await Promise.all(catalog.list.map((_, shard) => catalog.tally(shard)));
   if (samplesOf(catalog).samples === 0)
     throw new StreamError(
       "SOURCE_EMPTY",

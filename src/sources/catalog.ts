@@ -40,6 +40,8 @@ export interface Catalog extends Notes {
   sofar(shard: number): number;
   /** Rows of a shard, opened if need be: all, or so far when these are at least `enough`. */
   count(shard: number, enough?: number): Promise<number>;
+  /** Whether the rows of a shard are known, here or in the store; they are counted then. */
+  isKnown(shard: number): Promise<boolean>;
   /** As Source.tally, else as count. */
   tally(shard: number): Promise<number>;
   /** Begins to open a shard that is needed. Failures show when it is used. */
@@ -265,6 +267,12 @@ export async function createCatalog(
       (counts[shard] ?? -1) >= 0
         ? Promise.resolve(counts[shard] as number)
         : counted(shard, enough),
+    async isKnown(shard) {
+      if ((counts[shard] ?? -1) >= 0) return true;
+      const rows = await source.count?.(shard, stop.signal);
+      if (rows !== undefined) learn(shard, rows);
+      return rows !== undefined;
+    },
     tally: (shard) =>
       (counts[shard] ?? -1) >= 0 ? Promise.resolve(counts[shard] as number) : tallied(shard),
     prepare: (shard) => void using(shard, () => undefined).catch(() => undefined),

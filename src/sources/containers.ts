@@ -67,15 +67,12 @@ export function createContainersSource(address: string, options: ContainersOptio
   });
 }
 
-/** How files are counted: Parquet files by their footers, plain tars on this machine by their headers. */
+/** How files are counted: Parquet files by their footers; on this machine plain tars by their headers, packed ones by unpacking them. */
 export function countingOf(
   files: readonly { readonly name: string; readonly here: boolean }[],
 ): ContainersOptions["counting"] {
-  const countable = files.every(({ name, here }) => {
-    const form = formOf(name);
-    return form === "parquet" || (form === "tar" && here);
-  });
-  return { countable, cheap: countable && files.every(({ here }) => here) };
+  const countable = files.every(({ name, here }) => here || formOf(name) === "parquet");
+  return { countable, cheap: files.every(({ name, here }) => here && formOf(name) !== "packed tar") };
 }
 
 function fedFile(container: Container, rows: RowOptions, supplies: Supplies): FedFile {

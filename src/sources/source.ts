@@ -18,7 +18,7 @@ export interface Source {
   readonly address: string;
   /** Whether shards are counted at hardly any cost: from listings, headers and footers on this machine. */
   readonly cheap: boolean;
-  /** Whether they are counted without reading their images, if not for nothing: a footer on a server. */
+  /** Whether they are counted without fetching their images, if not for nothing: by a footer on a server, or by unpacking a file on this machine. */
   readonly countable: boolean;
   /** Whether rows are read where they are: there is nothing to fetch ahead. */
   readonly inPlace: boolean;
