@@ -72,7 +72,10 @@ export function countingOf(
   files: readonly { readonly name: string; readonly here: boolean }[],
 ): ContainersOptions["counting"] {
   const countable = files.every(({ name, here }) => here || formOf(name) === "parquet");
-  return { countable, cheap: files.every(({ name, here }) => here && formOf(name) !== "packed tar") };
+  return {
+    countable,
+    cheap: files.every(({ name, here }) => here && formOf(name) !== "packed tar"),
+  };
 }
 
 function fedFile(container: Container, rows: RowOptions, supplies: Supplies): FedFile {
