@@ -40,7 +40,7 @@ function encode(value: ThriftValue): number[] {
   return [0xf0 | kind, ...varint(size), ...value.list.flatMap(encode)];
 }
 
-export function encodeStruct(fields: Thrift): number[] {
+function encodeStruct(fields: Thrift): number[] {
   let last = 0;
   const bytes = Object.entries(fields).flatMap(([name, value]) => {
     const id = Number(name);
