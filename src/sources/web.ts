@@ -12,7 +12,7 @@ export function createWebSource(
 ): Source {
   const urls = expandBraces(address).map(checkUrl);
   const names = namesOf(urls);
-  return createContainersSource(address, {
+  return createContainersSource(shown(address), {
     rows,
     supplies,
     counting: countingOf(names.map((name) => ({ name, here: false }))),
@@ -39,10 +39,16 @@ export function createWebSource(
   });
 }
 
+/** An address for messages: its query may hold a signature. */
+function shown(address: string): string {
+  return address.replace(/\?.*$/s, "");
+}
+
 function checkUrl(text: string): URL {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || url.username !== "" || url.password !== "")
-    throw new StreamError("BAD_OPTION", `${text}: not an address that can be fetched`);
+  if (!url) throw new StreamError("BAD_OPTION", `${shown(text)}: not an address`);
+  if (url.username !== "" || url.password !== "")
+    throw new StreamError("BAD_OPTION", `${url.host}: an address with a user or a password in it`);
   if (!formOf(url.pathname))
     throw new StreamError(
       "BAD_OPTION",

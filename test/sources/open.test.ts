@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { openSource } from "../../src/sources/open.ts";
+import { createSupplies } from "../../src/sources/supplies.ts";
 import { temporaryFolder } from "../fixtures/files.ts";
 import { entry, tarOf } from "../fixtures/tar.ts";
 
@@ -65,6 +66,8 @@ describe("what can't be opened", () => {
       "text/a.txt": "x",
       "a.jpg": "x",
       "b.tar": tar,
+      "forms/a.parquet": "x",
+      "forms/b.tar.gz": "x",
     });
 
   test.each([
@@ -74,16 +77,34 @@ describe("what can't be opened", () => {
     ["*.tgz.tar", "SOURCE_NOT_FOUND", "*.tgz.tar"],
     ["bo*", "SOURCE_NOT_FOUND", "bo*"],
     ["text", "SOURCE_EMPTY", "text"],
-    ["both", "BAD_OPTION", "both .tar files (1) and images (1)"],
-    ["a.jpg", "BAD_OPTION", "expected a folder or a .tar file"],
-    ["a*.jpg", "BAD_OPTION", "is no .tar file"],
+    ["both", "BAD_OPTION", "both shards (1) and images (1)"],
+    ["a.jpg", "BAD_OPTION", "expected a folder, a tar"],
+    ["a*.jpg", "BAD_OPTION", "is neither a tar nor a Parquet file"],
     ["{b,b}.tar", "BAD_OPTION", "twice"],
     ["{b}.tar", "BAD_OPTION", "neither a range"],
+    ["forms/*", "BAD_OPTION", "both tars and Parquet files"],
   ])("%s: %s", async (address, code, message) => {
     await expect(openSource(join(folder(), address))).rejects.toMatchObject({
       code,
       message: expect.stringContaining(message),
     });
+  });
+
+  test.each([
+    "ftp://host/a.tar",
+    "s3://bucket/a.tar",
+    "https://user:secret@host/a.tar",
+    "https://host/a.zip",
+    "https://host/",
+  ])("%s", async (address) => {
+    const supplies = createSupplies({
+      net: () => Promise.reject(new Error("not asked for")),
+      store: () => Promise.reject(new Error("not asked for")),
+      note: () => undefined,
+    });
+    const opened = openSource(address, { supplies });
+    await expect(opened).rejects.toMatchObject({ code: "BAD_OPTION" });
+    await expect(opened).rejects.not.toThrow("secret");
   });
 
   test("an empty address", async () => {
