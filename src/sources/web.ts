@@ -39,9 +39,9 @@ export function createWebSource(
   });
 }
 
-/** An address for messages: its query may hold a signature. */
+/** An address for messages: its query may hold a signature, what stands before an @ a password. */
 function shown(address: string): string {
-  return address.replace(/\?.*$/s, "");
+  return address.replace(/\?.*$/s, "").replace(/\/\/[^/]*@/, "//");
 }
 
 function checkUrl(text: string): URL {
