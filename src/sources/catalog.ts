@@ -289,6 +289,7 @@ export async function createCatalog(
     ready: (shard, row) =>
       using(shard, async (one) => {
         if (!one.complete && row >= one.rows) await one.counted(row + 1);
+        check(shard, one);
         await one.ready?.(row);
       }),
     read: (shard, row, room) =>

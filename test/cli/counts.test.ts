@@ -56,15 +56,15 @@ async function counting(source: string): Promise<{ stream: Stream; address: stri
   return { stream, address };
 }
 
-test("a loader that knows nothing jumps to a far step with the counts of another", async () => {
+test("a loader that knows nothing jumps to a far step with the counts of another, which are asked for with its token", async () => {
   const source = packed();
   const { stream, address } = await counting(source);
   expect(stream.counts().shards.map(({ name }) => name)).toEqual(["a.tar.gz", "b.tar.gz"]);
   const far = ["digest", source, ...flags, "--steps", String(FAR)];
 
+  // it could count for itself what is on this machine; behind a server that is NEEDS_INDEX (test/night)
   const alone = await running(far);
-  expect(alone.status).toBe(1);
-  expect(alone.err).toContain("NEEDS_INDEX");
+  expect(alone.out).toBe(`${FAR} ${batchDigest(await stream.get(FAR))}\n`);
 
   const refused = await running([...far, "--counts", address], { SSL_R1_TOKEN: "" });
   expect(refused).toMatchObject({ status: 1, out: "" });
