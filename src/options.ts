@@ -165,7 +165,7 @@ const shape: { readonly [Name in keyof ResolvedOptions]-?: z.ZodType } = {
   imageField: z.string().min(1).optional(),
   cache: z.string().min(1).default(defaultCache),
   cacheSize: size(1_048_576).default(100e9),
-  memoryLimit: size(1_048_576).default(2 ** 30),
+  memoryLimit: size(1_048_576).default(700e6),
   whenFull: z.enum(["error", "memory"]).default("error"),
   requests: integer(1, 256).default(8),
   retryFor: integer(0, 1_000_000).default(600),

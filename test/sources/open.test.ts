@@ -36,7 +36,9 @@ describe("an address", () => {
     const folder = temporaryFolder({ "x/photos{1}.tar": tar });
     const source = await openSource(join(folder, "x/photos{1}.tar"), { group: "group" });
     expect(await source.list()).toEqual([{ name: "photos{1}.tar", size: tar.length }]);
-    expect((await (await source.open(0)).read(0)).group).toBe("g");
+    const shard = await source.open(0);
+    expect((await shard.read(0)).group).toBe("g");
+    await shard.close();
   });
 
   test("braces in the order written, wildcards sorted; names begin after the fixed folder", async () => {
