@@ -2,6 +2,8 @@ import { Command } from "commander";
 import { resolveSourceOptions } from "../options.ts";
 import { openOrigin } from "../origin.ts";
 import { inspectSource } from "../sources/inspect.ts";
+import type { NetworkCounts } from "../statistics.ts";
+import { createTraffic, listed, showProgress } from "./progress.ts";
 import { streamOptions, withSourceOptions } from "./stream-options.ts";
 
 /** `ssl-r1 inspect SOURCE --json`: what the source holds and what is wrong with it. */
@@ -12,13 +14,26 @@ export function inspectCommand(): Command {
     .option("--json", "one JSON object a line")
     .action(async (source: readonly string[], given: { samples?: boolean; json?: boolean }) => {
       const options = resolveSourceOptions(streamOptions(source, { ...given }));
-      const origin = await openOrigin(options);
+      const traffic = createTraffic();
+      let network = (): NetworkCounts | undefined => undefined;
+      let shards = 0;
+      // not between the lines of the report itself
+      const progress = process.stdout.isTTY
+        ? undefined
+        : showProgress(() => listed([`${shards} shards inspected`, traffic(network())]));
       try {
-        const lines = inspectSource(origin.source, { samples: given.samples === true });
-        for await (const line of lines)
-          process.stdout.write(`${given.json ? JSON.stringify(line) : plain(line)}\n`);
+        const origin = await openOrigin({ ...options, watch: (now) => void (network = now) });
+        try {
+          const lines = inspectSource(origin.source, { samples: given.samples === true });
+          for await (const line of lines) {
+            if ("rows" in line) shards++;
+            process.stdout.write(`${given.json ? JSON.stringify(line) : plain(line)}\n`);
+          }
+        } finally {
+          await origin.close();
+        }
       } finally {
-        await origin.close();
+        progress?.end();
       }
     });
 }
