@@ -8,7 +8,7 @@ import type { Feed, RowOptions } from "../shards/feed.ts";
 import { createNotebook } from "../shards/notes.ts";
 import { createPace } from "../shards/pace.ts";
 import { scanTar } from "../shards/scan.ts";
-import { createFedSource, type FedFile } from "./fed.ts";
+import { createFedSource, type FedFile, type Listed } from "./fed.ts";
 import { sparseBytes } from "./sparse.ts";
 import type { Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
@@ -47,30 +47,36 @@ export type Place =
       readonly ranges?: boolean;
     };
 
-export interface ContainersOptions {
+export interface ContainersOptions<Item extends Listed> {
   /** As Source.cheap and Source.countable: see countingOf. */
   readonly counting: { readonly cheap: boolean; readonly countable: boolean };
   readonly rows: RowOptions;
   readonly supplies: Supplies;
-  readonly list: (signal?: AbortSignal) => Promise<readonly Container[]>;
+  readonly list: (signal?: AbortSignal) => Promise<readonly Item[]>;
+  /** What is listed, to be read. */
+  readonly container: (item: Item) => Container;
 }
 
 /** Tars, compressed or not, and Parquet files, anywhere. A plain tar on this machine is read in place; of others the rows are kept in the store. */
-export function createContainersSource(address: string, options: ContainersOptions): Source {
-  const { rows, supplies, counting, list } = options;
+export function createContainersSource<Item extends Listed>(
+  address: string,
+  options: ContainersOptions<Item>,
+): Source {
+  const { rows, supplies, counting, list, container } = options;
   return createFedSource(address, {
     ...counting,
     supplies,
     form: JSON.stringify([rows.group ?? null, rows.image ?? null]),
     list,
-    file: (container: Container) => fedFile(container, rows, supplies),
+    file: (item: Item) => fedFile(container(item), rows, supplies),
   });
 }
 
 /** How files are counted: Parquet files by their footers; on this machine plain tars by their headers, packed ones by unpacking them. */
-export function countingOf(
-  files: readonly { readonly name: string; readonly here: boolean }[],
-): ContainersOptions["counting"] {
+export function countingOf(files: readonly { readonly name: string; readonly here: boolean }[]): {
+  cheap: boolean;
+  countable: boolean;
+} {
   const countable = files.every(({ name, here }) => here || formOf(name) === "parquet");
   return {
     countable,

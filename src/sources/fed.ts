@@ -17,7 +17,12 @@ export interface FedFile extends ShardInfo {
   readonly tally?: (signal?: AbortSignal) => Promise<number>;
 }
 
-export interface FedOptions<Item extends ShardInfo> {
+/** What is told of a shard when it is listed. */
+export interface Listed extends Omit<ShardInfo, "hash"> {
+  readonly hash?: string | undefined;
+}
+
+export interface FedOptions<Item extends Listed> {
   readonly supplies: Supplies;
   /** Everything else that decides the rows: form, row options. */
   readonly form: string;
@@ -30,7 +35,7 @@ export interface FedOptions<Item extends ShardInfo> {
 }
 
 /** Shards that can only be read from beginning to end; their rows are kept in a store. */
-export function createFedSource<Item extends ShardInfo>(
+export function createFedSource<Item extends Listed>(
   address: string,
   { supplies, form, cheap, countable, list, file: makeFile }: FedOptions<Item>,
 ): Source {

@@ -27,12 +27,14 @@ export async function createHubSource(address: string, options: HubSourceOptions
   const listing = await openHub(address, { net, env, signal });
   for (const note of listing.notes) supplies.note(note);
   if (listing.kind === "images") return createImagesSource(listing, { supplies, net, order });
-  const containers = listing.files.map(containerOf);
   return createContainersSource(address, {
     rows: { ...(group !== undefined && { group }), ...(image !== undefined && { image }) },
     supplies,
-    counting: countingOf(containers.map(({ name, place }) => ({ name, here: "path" in place }))),
-    list: () => Promise.resolve(containers),
+    counting: countingOf(
+      listing.files.map(({ name, local }) => ({ name, here: local !== undefined })),
+    ),
+    container: containerOf,
+    list: () => Promise.resolve(listing.files),
   });
 }
 

@@ -22,13 +22,13 @@ export interface HubFile {
   /** Bytes. */
   readonly size: number;
   /** "sha256:…" where the repo keeps the file in LFS, else "git-sha1:…", git's name of the blob. Absent only offline, from a cache that has no links. */
-  readonly hash?: string;
+  readonly hash?: string | undefined;
   /** For Net.download. */
   readonly known: Known;
   /** Of this very commit, so that a branch may move meanwhile. */
   readonly url: string;
   /** Where the Python client's cache holds the file. */
-  readonly local?: string;
+  readonly local?: string | undefined;
 }
 
 export interface HubListing {
@@ -131,24 +131,42 @@ async function choose(
   throw new StreamError("SOURCE_EMPTY", `${address}: ${emptyReason(choice.seen)}`);
 }
 
+/** Of a hundred thousand files only a few are read: what reading needs is made when it is asked for. */
+class ListedFile implements HubFile {
+  readonly name: string;
+  readonly size: number;
+  readonly hash: string | undefined;
+  readonly local: string | undefined;
+  readonly #root: string;
+
+  constructor({ path, size, hash }: HubEntry, root: string, local: string | undefined) {
+    this.name = path;
+    this.size = size;
+    this.hash = hash;
+    this.local = local;
+    this.#root = root;
+  }
+
+  get known(): Known {
+    const { size, hash } = this;
+    // not git's name as an ETag, though the Hub sends it so: a mirror need not
+    return hash?.startsWith("sha256:") ? { size, sha256: hash.slice("sha256:".length) } : { size };
+  }
+
+  get url(): string {
+    return this.#root + encodePath(this.name);
+  }
+}
+
 function fileOf(
   entry: HubEntry,
   root: string,
   caches: readonly HubCache[],
   commit: string,
 ): HubFile {
-  const { path: name, size, hash } = entry;
   let local: string | undefined;
   for (const cache of caches) local ??= cache.find(commit, entry);
-  return {
-    name,
-    size,
-    ...(hash !== undefined && { hash }),
-    // not git's name as an ETag, though the Hub sends it so: a mirror need not
-    known: hash?.startsWith("sha256:") ? { size, sha256: hash.slice("sha256:".length) } : { size },
-    url: root + encodePath(name),
-    ...(local !== undefined && { local }),
-  };
+  return new ListedFile(entry, root, local);
 }
 
 function noRevision(address: string, revision: string, offline: boolean): StreamError {

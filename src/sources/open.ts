@@ -84,6 +84,7 @@ function openFiles(address: string, files: readonly Found[], options: OpenOption
     rows,
     supplies: suppliesOf(address, options),
     counting: countingOf(files.map(({ name }) => ({ name, here: true }))),
+    container: (file) => file,
     list: () => Promise.all(files.map(({ name, path }) => localContainer(name, path))),
   });
 }

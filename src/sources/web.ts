@@ -15,6 +15,7 @@ export function createWebSource(
   return createContainersSource(shown(address), {
     rows,
     supplies,
+    container: (file: Container) => file,
     counting: countingOf(names.map((name) => ({ name, here: false }))),
     async list(signal = new AbortController().signal) {
       const net = await supplies.net();
