@@ -1,13 +1,13 @@
 /**
  * Throughput of the whole stream: `node bench/stream.ts SOURCE [--short]`, on the corpus of make-corpus.py (docs/benchmarks.md).
  *
- * Rules: the unit is puzzles per CPU-second of all processes together. B = 40, five tasks in equal shares, raw pixels, 200 puzzles to warm up, then
- * 3,000 (400 with --short). "alone": batches are made and dropped. "python": through a Unix socket into Python, every image in hand as an array (raw)
+ * Rules: the unit is puzzles per CPU-second of all processes together. B = 40, five tasks in equal shares, raw pixels, 2,000 puzzles to warm up (the engine
+ * compiles beside the work for that long), then 8,000 (200 and 400 with --short). "alone": batches are made and dropped. "python": through a Unix socket into Python, every image in hand as an array (raw)
  * or as bytes (jpeg). Each line is a process of its own; nothing else should run. Linux.
  */
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -16,9 +16,11 @@ import { python } from "../python/setup.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const cli = join(root, "src", "cli", "main.ts");
+/** As the command line starts itself: #!/usr/bin/env -S node FLAGS */
+const flags = readFileSync(cli, "utf8").split("\n", 1)[0]!.split(" ").slice(3);
 const [source, mode] = process.argv.slice(2);
 if (source === undefined) throw new Error("usage: node bench/stream.ts SOURCE [--short]");
-const batches = mode === "--short" ? 10 : 75;
+const [warmup, batches] = mode === "--short" ? [5, 10] : [50, 200];
 const tasks = ["rotation", "similarity", "inpainting", "ordering", "correspondence"];
 
 interface Alone {
@@ -43,7 +45,19 @@ const common = ["--seed", "1", "--batch", "40"];
 function alone(...options: string[]): Alone {
   const { stdout, status, stderr } = spawnSync(
     process.execPath,
-    [cli, "bench", source!, ...common, "--batches", String(batches), "--json", ...options],
+    [
+      ...flags,
+      cli,
+      "bench",
+      source!,
+      ...common,
+      "--warmup",
+      String(warmup),
+      "--batches",
+      String(batches),
+      "--json",
+      ...options,
+    ],
     { encoding: "utf8" },
   );
   if (status !== 0) throw new Error(stderr);
@@ -55,14 +69,21 @@ async function throughSocket(format: string, ...options: string[]): Promise<Pyth
   const listen = `unix://${join(folder, "socket")}`;
   const loader = spawn(
     process.execPath,
-    [cli, "serve", source!, ...common, "--listen", listen, "--json", ...options],
+    [...flags, cli, "serve", source!, ...common, "--listen", listen, "--json", ...options],
     { stdio: ["ignore", "pipe", "inherit"] },
   );
   try {
     await once(createInterface({ input: loader.stdout }), "line");
     const { stdout, status, stderr } = spawnSync(
       python,
-      [join(root, "bench", "client.py"), listen, String(loader.pid), format, "5", String(batches)],
+      [
+        join(root, "bench", "client.py"),
+        listen,
+        String(loader.pid),
+        format,
+        String(warmup),
+        String(batches),
+      ],
       { encoding: "utf8", env: { ...process.env, PYTHONPATH: join(root, "python") } },
     );
     if (status !== 0) throw new Error(stderr);
