@@ -2,6 +2,7 @@ import { checkAborted, unlessAborted } from "./abort.ts";
 import { StreamError } from "./errors.ts";
 import { needsIndex, type Plan, type SlotPlan } from "./plan/plan.ts";
 import type { Located, NeedsIndex } from "./plan/rows.ts";
+import type { Upcoming } from "./plan/upcoming.ts";
 import { createWindows } from "./plan/windows.ts";
 import type { Catalog } from "./sources/catalog.ts";
 
@@ -16,6 +17,9 @@ export interface LookaheadOptions {
   readonly prefetch: number;
   /** Shards opened at once where several must be counted. */
   readonly requests: number;
+  /** Where bytes are kept: "none" is memory, which takes `memoryLimit` bytes. */
+  readonly cache: string;
+  readonly memoryLimit: number;
 }
 
 /** Shards counted at once where they have a footer that says it. */
@@ -25,10 +29,11 @@ const REMEMBERED = 32;
 /** Steps of a partition before anything is fetched ahead for it. While the second is looked at, the first batch is still being read, and what else comes would slow it down. */
 const ALONE = 2;
 
+/** LIMIT where the first step's windows do not fit the memory they must lie in, as far as the shards' sizes tell. */
 export function createLookahead(
   plan: Plan,
   catalog: Catalog,
-  { prefetch, requests }: LookaheadOptions,
+  { prefetch, requests, cache, memoryLimit }: LookaheadOptions,
 ): Lookahead {
   const { spec } = plan;
   const window = createWindows(spec.window, spec.partitions).size;
@@ -38,13 +43,32 @@ export function createLookahead(
   /** By partition: what the last look had fetched ahead. */
   const ahead = new Map<number, readonly number[]>();
 
+  const waysOf = (step: number): Upcoming[] =>
+    Array.from({ length: spec.partitions }, (_, partition) => plan.upcoming(step, partition));
+
+  /** Better before anything is fetched, or at least before half of it is, than when memory runs out. */
+  function checkMemory(step: number, ways: readonly Upcoming[]): void {
+    const open = new Set(ways.flatMap(({ now }) => now));
+    const sizes = Array.from(open, (shard) => catalog.kept(shard)).filter((size) => size > 0);
+    const bytes = sizes.reduce((sum, size) => sum + size, 0);
+    if (bytes <= memoryLimit) return;
+    throw new StreamError(
+      "LIMIT",
+      `no cache: the windows of step ${step} lie in ${sizes.length} shards of ${bytes} bytes together, and memoryLimit is ${memoryLimit} bytes; use a cache on disk, raise memoryLimit, or have fewer partitions or a smaller window`,
+      { context: { step, shards: sizes.length, bytes, limit: memoryLimit } },
+    );
+  }
+
+  if (cache === "none") checkMemory(0, waysOf(0));
+
   function look(step: number, partition: number): void {
     const what = `${step}/${partition}`;
     if (looked.has(what)) return;
     looked.add(what);
     if (looked.size > REMEMBERED * spec.partitions) looked.delete(looked.values().next().value!);
     if (partition === 0) {
-      const ways = Array.from({ length: spec.partitions }, (_, one) => plan.upcoming(step, one));
+      const ways = waysOf(step);
+      if (cache === "none") checkMemory(step, ways);
       catalog.needs((shard) => Math.min(...ways.map((way) => way.rank(shard))));
     }
     const way = plan.upcoming(step, partition);

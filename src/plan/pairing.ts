@@ -1,3 +1,4 @@
+import { StreamError } from "../errors.ts";
 import { createStrides, divisor, weighted, type Cycle } from "./cycle.ts";
 
 /** Which source each slot of one mix has, beside its entry. Steps count from the mix's first. */
@@ -22,8 +23,27 @@ export interface PairingOptions {
 
 /** Throws BAD_OPTION. */
 export function createPairing(cycle: Cycle, options: PairingOptions): Pairing {
-  const sources = weighted("sources", options.weights, (source) => `source ${source}`);
-  return options.shared ? byTurn(cycle, sources, options) : bySlot(cycle, sources, options);
+  const { batch, partitions, weights } = options;
+  const sources = weighted("sources", weights, (source) => `source ${source}`);
+  if (!options.shared) return bySlot(cycle, sources, options);
+  if ((batch / partitions) % cycle.length === 0) return byWholeTurn(cycle, sources, options);
+  // A stretch of the sources' cycle is within one of its share only with two sources or as many as places.
+  if (weights.length > 2 && sources.length > weights.length)
+    throw new StreamError("BAD_OPTION", brokenTurns(cycle.length, options));
+  return byTurn(cycle, sources, options);
+}
+
+function brokenTurns(turn: number, { batch, partitions }: PairingOptions): string {
+  const all = partitions * turn;
+  const batches = [Math.floor(batch / all) * all, Math.ceil(batch / all) * all];
+  const fewer = Array.from({ length: partitions }, (_, less) => partitions - less).find(
+    (some) => batch % (some * turn) === 0,
+  );
+  const way =
+    fewer === undefined
+      ? `batch to ${batches.filter((size) => size > 0).join(" or ")} (with partitions ${partitions})`
+      : `partitions to ${fewer}`;
+  return `order: got "shared" with three or more sources of unequal weights; batch / partitions, ${batch} / ${partitions}, must then be a multiple of ${turn}, the sum of the mix's weights: set ${way}, or order to "independent"`;
 }
 
 /**
@@ -81,8 +101,23 @@ function bySlot(
 }
 
 /**
- * Shared order: a partition's whole turn of the entries' cycle has one source, because with equal weights all entries ask for one image in it. The
- * partitions' turns with one number take consecutive places of the sources' cycle, and change them among themselves, or a partition would
+ * Shared order: a partition's whole turn of the entries' cycle has one source, because with equal weights all entries ask for one image in it. Where batches
+ * hold whole turns, turns are to them what slots are in independent order.
+ */
+function byWholeTurn(cycle: Cycle, sources: Cycle, options: PairingOptions): Pairing {
+  const { length } = cycle;
+  const one = weighted("turns", [1], String);
+  const turns = bySlot(one, sources, { ...options, batch: options.batch / length, entries: 1 });
+  return {
+    period: turns.period,
+    source: (step, partition, place) => turns.source(step, partition, Math.floor(place / length)),
+    before: (step, partition, entry, source) =>
+      cycle.count(entry, 0, length) * turns.before(step, partition, 0, source),
+  };
+}
+
+/**
+ * Shared order where a turn may begin in one batch and end in the next: the partitions' turns with one number take consecutive places of the sources' cycle, and change them among themselves, or a partition would
  * meet only some sources where their number and that of the partitions have a common divisor.
  */
 function byTurn(

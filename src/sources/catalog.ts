@@ -48,6 +48,8 @@ export interface Catalog extends Notes {
   prepare(shard: number): void;
   /** Has a shard fetched that will soon be needed, as far as there is room. Failures show when it is. */
   prefetch(shard: number): void;
+  /** As Source.kept. */
+  kept(shard: number): number;
   /** As Source.needs. Shards that are not needed now (rank 0) and were not used for a while are closed, so that what the store keeps of them may go. */
   needs(rank: (shard: number) => number): void;
   /** As Shard.ready, also for a row that is not counted yet. */
@@ -280,6 +282,7 @@ export async function createCatalog(
       // it is closed at once: what is open can't give way to what is needed sooner
       if (!closing && !held.has(shard)) closeOpened(source.open(shard, stop.signal));
     },
+    kept: (shard) => source.kept?.(shard) ?? 0,
     needs(rank) {
       source.needs?.(rank);
       turns++;

@@ -40,13 +40,17 @@ export function createFedSource<Item extends Listed>(
   { supplies, form, cheap, countable, list, file: makeFile }: FedOptions<Item>,
 ): Source {
   let listing: Promise<readonly Item[]> | undefined;
+  let known: readonly Item[] = [];
   let asked: ((shard: number) => number) | undefined;
 
   function listed(signal?: AbortSignal): Promise<readonly Item[]> {
-    listing ??= list(signal).catch((error: unknown) => {
-      listing = undefined;
-      throw error;
-    });
+    listing ??= list(signal).then(
+      (items) => (known = items),
+      (error: unknown) => {
+        listing = undefined;
+        throw error;
+      },
+    );
     return listing;
   }
 
@@ -90,18 +94,22 @@ export function createFedSource<Item extends Listed>(
     async tally(shard, signal) {
       return (await count(shard, signal)) ?? (await fileOf(shard)).tally?.(signal);
     },
+    kept(shard) {
+      const item = known[shard];
+      return item && !makeFile(item).local ? item.size : 0;
+    },
     needs(rank) {
       const before = asked;
       asked = rank;
       if (before) return;
-      const known = listed().then((files) => {
+      const told = listed().then((files) => {
         const ordinals = new Map(files.map((item, at) => [idOf(makeFile(item)), at]));
         supplies.needs((id) => {
           const at = ordinals.get(id);
           return at === undefined ? undefined : asked?.(at);
         });
       });
-      known.catch(() => undefined); // whoever lists is told
+      told.catch(() => undefined); // whoever lists is told
     },
   };
 }

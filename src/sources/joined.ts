@@ -66,6 +66,10 @@ export function joinSources(sources: readonly Source[]): JoinedSource {
       const { source, own } = await place(shard);
       return source.tally?.(own, signal);
     },
+    kept(shard) {
+      const at = starts.findLastIndex((start) => start <= shard);
+      return sources[at]?.kept?.(shard - starts[at]!) ?? 0;
+    },
     needs(rank) {
       for (const [at, source] of sources.entries())
         source.needs?.((shard) => rank((starts[at] ?? 0) + shard));

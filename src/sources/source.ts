@@ -29,6 +29,8 @@ export interface Source {
   count?(shard: number, signal?: AbortSignal): Promise<number | undefined>;
   /** Its rows for who will read none of them: the shard is read through where it must be, and nothing is kept. undefined as with count. */
   tally?(shard: number, signal?: AbortSignal): Promise<number | undefined>;
+  /** Bytes that the store has to keep while the shard is open, as far as its size tells; none where it is read in place. Only after list(). */
+  kept?(shard: number): number;
   /** Told how soon each shard is needed again (smaller is sooner): what is needed last leaves a full cache first. */
   needs?(rank: (shard: number) => number): void;
 }

@@ -1,11 +1,14 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync, zstdCompressSync } from "node:zlib";
+import sharp from "sharp";
 import { expect, test } from "vitest";
 import { batchDigest } from "../../src/digest.ts";
 import { createStream } from "../../src/loader.ts";
 import type { StreamOptions } from "../../src/options.ts";
+import { noise } from "../cache/feeds.ts";
 import { temporaryFolder } from "../fixtures/files.ts";
+import { entry, tarOf } from "../fixtures/tar.ts";
 import { samples } from "./streams.ts";
 
 const tars = ["photos-000000.tar", "photos-000001.tar"].map((name) =>
@@ -74,10 +77,46 @@ test("a mix of forms: its own order for each source, shares as weighted, the sam
   expect(from).toHaveLength(6);
 });
 
-test("memory that is too small for the shards in use is told with figures", async () => {
-  const options = { source: gzipped(), cache: "none", memoryLimit: "1MiB", batch: 40 };
-  await expect(digests(options, [0, 1, 2, 3, 4])).rejects.toMatchObject({
+test("memory that is too small for the windows is told with figures: before anything is read, or when it is known", async () => {
+  const source = gzipped();
+  const sizes = readdirSync(source).map((name) => statSync(join(source, name)).size);
+  const largest = Math.max(...sizes);
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  const options = { source, cache: "none", batch: 40, partitions: 8, deal: "rows" } as const;
+  const refusal = (shards: number, bytes: number, limit: number): object => ({
     code: "LIMIT",
-    message: expect.stringMatching(/\d{6,} .*1048576|1048576.*\d{6,}/) as string,
+    message: expect.stringContaining(
+      `${shards} shards of ${bytes} bytes together, and memoryLimit is ${limit} bytes`,
+    ) as string,
+    context: { step: 0, shards, bytes, limit },
+  });
+  await expect(createStream({ ...options, memoryLimit: 1 << 20 })).rejects.toMatchObject(
+    refusal(1, largest, 1 << 20),
+  );
+  expect(largest).toBeLessThan(bytes - 1);
+  await expect(digests({ ...options, memoryLimit: bytes - 1 }, [0])).rejects.toMatchObject(
+    refusal(2, bytes, bytes - 1),
+  );
+  await (await createStream({ ...options, memoryLimit: bytes })).close();
+  await (await createStream({ ...options, cache: temporaryFolder(), memoryLimit: 2e6 })).close();
+  await (await createStream({ ...options, source: samples, memoryLimit: 2e6 })).close();
+});
+
+test("memory that runs out is told with figures", async () => {
+  // zeros behind each photo pack to nothing: the shard's size does not tell
+  const long = await sharp(noise(320 * 240 * 3, 1), {
+    raw: { width: 320, height: 240, channels: 3 },
+  })
+    .jpeg()
+    .toBuffer()
+    .then((photo) => Buffer.concat([photo, Buffer.alloc(400_000)]));
+  const tar = tarOf(Array.from({ length: 4 }, (_, at) => entry(`${at}.jpg`, long)));
+  const source = temporaryFolder({ "a.tar.gz": gzipSync(tar) });
+  const options = { source, cache: "none", memoryLimit: "1MiB", batch: 8 };
+  await expect(digests(options, [0])).rejects.toMatchObject({
+    code: "LIMIT",
+    message: expect.stringMatching(
+      /no room for a row of \d+ bytes: the limit is 1048576 bytes/,
+    ) as string,
   });
 });
