@@ -168,25 +168,34 @@ class Segment:
 
 
 # ---- Sources ---------------------------------------------------------------------------------------------------------
+class Refused(Exception):
+    """BAD_OPTION."""
+
+
 class Turns:
     """Sources: which source a slot has, and how many slots came before, in one segment of the mix."""
 
     def __init__(self, segment: Segment, weights: Sequence[int], order: str, partitions: int, batch: int) -> None:
-        self.segment, self.shared, self.partitions, self.batch = segment, order == "shared", partitions, batch
+        self.segment, self.shared, self.partitions = segment, order == "shared", partitions
         self.per = batch // partitions  # b
         v = reduced(weights)
+        self.whole = self.shared and self.per % segment.turn == 0  # Batches hold whole turns
+        if self.shared and not self.whole and len(v) > 2 and len(set(v)) > 1:
+            raise Refused(f"{len(v)} sources of unequal weights, turns in parts")
+        # What has a source: a slot, or in batches of whole turns a turn; how many there are in a batch and in a partition
+        self.batch, self.own = (batch // segment.turn, self.per // segment.turn) if self.whole else (batch, self.per)
         self.cycle = round_robin(v)
         self.row = [i for i, weight in enumerate(v) for _ in range(weight)]
         self.size = len(self.cycle)  # V
         self.arc = 89 * self.size // 144  # A
         while gcd(self.arc, self.size) != 1:
             self.arc += 1
-        self.left = batch % self.size  # R
-        self.steps = segment.turn // gcd(segment.turn, self.per)  # T
+        self.left = self.batch % self.size  # R
+        self.steps = 1 if self.whole else segment.turn // gcd(segment.turn, self.per)  # T
         self.swap = self.size // gcd(self.size, partitions)  # P
         self._tables: dict[tuple[Any, ...], list[int]] = {}
 
-    def _independent(self, s: int, h: int) -> int:
+    def _turned(self, s: int, h: int) -> int:
         z = s - (self.batch - self.left)
         return self.cycle[(s + h) % self.size] if z < 0 else self.row[(z * self.size // self.left + h * self.arc) % self.size]
 
@@ -195,9 +204,11 @@ class Turns:
 
     def source(self, step: int, c: int, j: int) -> int:
         """The source of a slot in step k' of the segment."""
+        if self.whole:
+            return self._turned(c * self.own + j // self.segment.turn, step)
         if self.shared:
             return self._of_turn(c, (step * self.per + j) // self.segment.turn)
-        return self._independent(c * self.per + j, step // self.steps)
+        return self._turned(c * self.per + j, step // self.steps)
 
     def _prefix(self, key: tuple[Any, ...], hits: Iterator[bool]) -> list[int]:
         if key not in self._tables:
@@ -207,6 +218,9 @@ class Turns:
     def before(self, step: int, c: int, name: str, source: int) -> int:
         """Slots of partition c, entry and source in the steps of the segment before step k'."""
         turn, per = self.segment.turn, self.per
+        if self.whole:
+            turns = range(c * self.own, (c + 1) * self.own)
+            return self.segment.cycle.count(name) * sum(self._met(s, step, source) for s in turns)
         if self.shared:
             u, places = divmod(step * per, turn)
             period = self.swap * self.partitions
@@ -219,10 +233,14 @@ class Turns:
         (h, r), count = divmod(step, self.steps), 0
         for s in range(c * per, (c + 1) * per):
             e = self._prefix(("E", s % turn, name), (self.segment.entry(s + y * per) == name for y in range(self.steps)))
-            g = self._prefix(("G", s, source), (self._independent(s, x) == source for x in range(self.size)))
-            now = e[r] if self._independent(s, h) == source else 0
-            count += e[-1] * (h // self.size * g[-1] + g[h % self.size]) + now
+            now = e[r] if self._turned(s, h) == source else 0
+            count += e[-1] * self._met(s, h, source) + now
         return count
+
+    def _met(self, s: int, h: int, source: int) -> int:
+        """G(s, h)."""
+        g = self._prefix(("G", s, source), (self._turned(s, x) == source for x in range(self.size)))
+        return h // self.size * g[-1] + g[h % self.size]
 
 
 # ---- Deal ------------------------------------------------------------------------------------------------------------

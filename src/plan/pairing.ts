@@ -27,8 +27,8 @@ export function createPairing(cycle: Cycle, options: PairingOptions): Pairing {
   const sources = weighted("sources", weights, (source) => `source ${source}`);
   if (!options.shared) return bySlot(cycle, sources, options);
   if ((batch / partitions) % cycle.length === 0) return byWholeTurn(cycle, sources, options);
-  // A stretch of the sources' cycle is within one of its share only with two sources or as many as places.
-  if (weights.length > 2 && sources.length > weights.length)
+  const equal = sources.length === weights.length;
+  if (weights.length > 2 && !equal)
     throw new StreamError("BAD_OPTION", brokenTurns(cycle.length, options));
   return byTurn(cycle, sources, options);
 }
@@ -43,7 +43,7 @@ function brokenTurns(turn: number, { batch, partitions }: PairingOptions): strin
     fewer === undefined
       ? `batch to ${batches.filter((size) => size > 0).join(" or ")} (with partitions ${partitions})`
       : `partitions to ${fewer}`;
-  return `order: got "shared" with three or more sources of unequal weights; batch / partitions, ${batch} / ${partitions}, must then be a multiple of ${turn}, the sum of the mix's weights: set ${way}, or order to "independent"`;
+  return `order: got "shared" with three or more sources of unequal weights; batch / partitions, ${batch} / ${partitions}, must then be a multiple of ${turn}, the sum of the mix's weights: set ${way}, choose weights whose sum divides it, or set order to "independent"`;
 }
 
 /**
@@ -117,7 +117,8 @@ function byWholeTurn(cycle: Cycle, sources: Cycle, options: PairingOptions): Pai
 }
 
 /**
- * Shared order where a turn may begin in one batch and end in the next: the partitions' turns with one number take consecutive places of the sources' cycle, and change them among themselves, or a partition would
+ * Shared order where a turn may begin in one batch and end in the next, for sources whose cycle is within one of their share on every stretch: the
+ * partitions' turns with one number take consecutive places of it, and change them among themselves, or a partition would
  * meet only some sources where their number and that of the partitions have a common divisor.
  */
 function byTurn(

@@ -1,6 +1,7 @@
 /** Answers questions about plans, one JSON line each, for the comparison with the second implementation (python/tests/test_plan.py). */
 import { createInterface } from "node:readline";
-import { createPlan, needsIndex, type PlanSpec } from "../../src/plan/plan.ts";
+import { StreamError } from "../../src/errors.ts";
+import { createPlan, needsIndex, type Plan, type PlanSpec } from "../../src/plan/plan.ts";
 import { defaultPartitions } from "../../src/plan/cells.ts";
 import { createCycle } from "../../src/plan/cycle.ts";
 import { listingOrder } from "../../src/plan/deal.ts";
@@ -17,9 +18,23 @@ interface Question {
   }[];
 }
 
+/** The code of the error where the stream is refused. */
+function create(spec: PlanSpec, rows: readonly number[]): Plan | string {
+  try {
+    return createPlan(spec, { shards: rows.length, rows: (shard) => rows[shard] });
+  } catch (error) {
+    if (error instanceof StreamError) return error.code;
+    throw error;
+  }
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const { spec, rows, ask } = JSON.parse(line) as Question;
-  const plan = createPlan(spec, { shards: rows.length, rows: (shard) => rows[shard] });
+  const plan = create(spec, rows);
+  if (typeof plan === "string") {
+    console.log(JSON.stringify({ refused: plan }));
+    continue;
+  }
   const answers = ask.map(({ step, slot, attempt: wanted }) => {
     const planned = plan.slot(step, slot);
     const located = plan.locate(planned);

@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 
-import { createCycle, createStrides, weighted } from "../../src/plan/cycle.ts";
+import { createCycle, createStrides, weighted, type MixEntry } from "../../src/plan/cycle.ts";
 import { createMix, type Mix, type MixChange } from "../../src/plan/mix.ts";
 
-import { mixes } from "./streams.ts";
+import { mixes, needsWholeTurns } from "./streams.ts";
 
 function divisor(a: number, b: number): number {
   return b === 0 ? a : divisor(b, a % b);
@@ -27,6 +27,20 @@ const sizes = fc.record({
   perPartition: fc.integer({ min: 1, max: 30 }),
 });
 
+/** Slots of a partition, rounded up where the mixes' turns must lie within a batch. */
+function fitting(
+  perPartition: number,
+  weights: readonly number[],
+  shared: boolean,
+  ...every: (readonly MixEntry[])[]
+): number {
+  if (!shared || !needsWholeTurns(weights)) return perPartition;
+  const turns = every
+    .map((entries) => createCycle(entries).length)
+    .reduce((all, turn) => (all * turn) / divisor(all, turn), 1);
+  return Math.ceil(perPartition / turns) * turns;
+}
+
 /** What a stranger would write from docs/determinism.md: the source of a slot, in one mix. */
 function sourceOf(
   weights: readonly number[],
@@ -38,19 +52,26 @@ function sourceOf(
   const cycle = weighted("sources", weights, String);
   const V = cycle.length;
   const b = batch / partitions;
+  const c = Math.floor(slot / b);
+  const row = weights.flatMap((_, source) => times(cycle.count(source, 0, V)).map(() => source));
+  let stride = Math.floor((89 * V) / 144);
+  while (divisor(V, stride) > 1) stride += 1;
+  const of = (s: number, all: number, h: number): number => {
+    const left = all % V;
+    if (s < all - left) return cycle.entry((s + h) % V);
+    return row[(Math.floor(((s - all + left) * V) / left) + h * stride) % V]!;
+  };
+  if (shared && b % cycleLength === 0) {
+    const turn = (c * b) / cycleLength + Math.floor((slot - c * b) / cycleLength);
+    return of(turn, batch / cycleLength, step);
+  }
   if (shared) {
-    const c = Math.floor(slot / b);
     const u = Math.floor((step * b + slot - c * b) / cycleLength);
     const round = V / divisor(V, partitions);
     return cycle.entry((u * partitions + ((c + Math.floor(u / round)) % partitions)) % V);
   }
   const turns = Math.floor(step / (cycleLength / divisor(cycleLength, b)));
-  const left = batch % V;
-  if (slot < batch - left) return cycle.entry((slot + turns) % V);
-  const row = weights.flatMap((_, source) => times(cycle.count(source, 0, V)).map(() => source));
-  let stride = Math.floor((89 * V) / 144);
-  while (divisor(V, stride) > 1) stride += 1;
-  return row[(Math.floor(((slot - batch + left) * V) / left) + turns * stride) % V]!;
+  return of(slot, batch, turns);
 }
 
 /** The pairs of a partition's slots in a stretch of steps. */
@@ -85,7 +106,8 @@ describe("which source a slot has", () => {
         sizes,
         fc.boolean(),
         fc.nat(10 ** 9),
-        (entries, weights, { partitions, perPartition }, shared, step) => {
+        (entries, weights, { partitions, perPartition: least }, shared, step) => {
+          const perPartition = fitting(least, weights, shared, entries);
           const batch = partitions * perPartition;
           const mix = createMix(entries, [], { batch, partitions, weights, shared });
           const alone = createMix(entries, [], { batch, partitions });
@@ -128,19 +150,21 @@ describe("which source a slot has", () => {
     );
   });
 
-  test("shared order: a batch asks every source for its share of images to within one, where the sources' weights are equal or there are two; else within two", () => {
+  test("shared order: a turn has one source, and every batch has of every source its share to within one image", () => {
     fc.assert(
       fc.property(
         mixes,
         weightings,
         sizes,
         fc.nat(10 ** 9),
-        (entries, weights, { partitions, perPartition }, step) => {
+        (entries, weights, { partitions, perPartition: least }, step) => {
+          const perPartition = fitting(least, weights, true, entries);
           const batch = partitions * perPartition;
           const mix = createMix(entries, [], { batch, partitions, weights, shared: true });
           const { length } = createCycle(entries);
           /** Source of each turn of each partition that the batch has a part of. */
           const images = new Map<string, number>();
+          const slots = weights.map(() => 0);
           for (let partition = 0; partition < partitions; partition++) {
             for (let place = 0; place < perPartition; place++) {
               const turn = Math.floor((step * perPartition + place) / length);
@@ -148,17 +172,56 @@ describe("which source a slot has", () => {
               const key = `${partition} ${turn}`;
               expect(images.get(key) ?? source).toBe(source);
               images.set(key, source);
+              slots[source]! += 1;
             }
           }
-          const even = weights.length === 2 || new Set(weights).size === 1;
           for (const [source, weight] of weights.entries()) {
-            const share = (images.size * weight) / sum(weights);
+            const share = weight / sum(weights);
             const count = [...images.values()].filter((one) => one === source).length;
-            expect(Math.abs(count - share)).toBeLessThan(even ? 1 : 2);
+            expect(Math.abs(count - images.size * share)).toBeLessThan(1);
+            // Of parts of turns, too: a batch can't have the more of a source by having the longer parts.
+            expect(Math.abs(slots[source]! - batch * share)).toBeLessThan(length);
           }
         },
       ),
       { numRuns: 400 },
+    );
+  });
+
+  test("shared order: three or more sources of unequal weights are refused where a batch has parts of turns; what the message proposes works", () => {
+    fc.assert(
+      fc.property(mixes, weightings, sizes, (entries, weights, { partitions, perPartition }) => {
+        const { length } = createCycle(entries);
+        const batch = partitions * perPartition;
+        const create = (change: { batch?: number; partitions?: number }): Mix =>
+          createMix(entries, [], { batch, partitions, weights, shared: true, ...change });
+        if (!needsWholeTurns(weights) || perPartition % length === 0) {
+          expect(() => create({})).not.toThrow();
+          return;
+        }
+        let message = "";
+        try {
+          create({});
+        } catch (error) {
+          expect(error).toMatchObject({ code: "BAD_OPTION" });
+          message = (error as Error).message;
+        }
+        expect(message).toContain(
+          `batch / partitions, ${batch} / ${partitions}, must then be a multiple of ${length}`,
+        );
+        const [, fewer] = /set partitions to (\d+)/.exec(message) ?? [];
+        const [, some, more] = /set batch to (\d+)(?: or (\d+))?/.exec(message) ?? [];
+        expect(fewer === undefined).toBe(some !== undefined);
+        if (fewer !== undefined) create({ partitions: Number(fewer) });
+        for (const size of [some, more])
+          if (size !== undefined) create({ batch: Number(size), partitions });
+        // The same holds for a change of the mix.
+        const first = [{ name: "one", weight: 1 }];
+        const log = [{ step: 5, entries }];
+        expect(() => createMix(first, log, { batch, partitions, weights, shared: true })).toThrow(
+          expect.objectContaining({ code: "BAD_OPTION", message }),
+        );
+      }),
     );
   });
 
@@ -174,17 +237,17 @@ describe("which source a slot has", () => {
         }),
         fc.boolean(),
         fc.nat(40),
-        (tasks, weights, { partitions, perPartition }, shared, late) => {
+        (tasks, weights, { partitions, perPartition: least }, shared, late) => {
           const entries = tasks.map((weight, at) => ({ name: `entry ${at}`, weight }));
+          const perPartition = fitting(least, weights, shared, entries);
           const batch = partitions * perPartition;
           const mix = createMix(entries, [], { batch, partitions, weights, shared });
           const W = createCycle(entries).length;
           const V = weighted("sources", weights, String).length;
-          const steps = shared
-            ? (V * W) / divisor(V * W, perPartition)
-            : (V * W) / divisor(W, perPartition);
-          // In shared order from the mix's first step on, in independent order from any.
-          const from = shared ? late * steps : late;
+          const parts = shared && perPartition % W > 0;
+          const steps = (V * W) / divisor(parts ? V * W : W, perPartition);
+          // From any step on, but where turns come in parts: there from the mix's first on.
+          const from = parts ? late * steps : late;
           for (let partition = 0; partition < partitions; partition++) {
             const met = pairs(mix, partition, perPartition, from, from + steps);
             for (const [entry, { weight }] of entries.entries()) {
@@ -237,7 +300,14 @@ describe("positions", () => {
         weightings,
         sizes,
         fc.boolean(),
-        (entries, log, weights, { partitions, perPartition }, shared) => {
+        (given, changes, weights, { partitions, perPartition: least }, shared) => {
+          // Equal weights where whole turns of all mixes must fit the batch.
+          const even = (mix: readonly MixEntry[]): readonly MixEntry[] =>
+            shared && needsWholeTurns(weights) ? mix.map(({ name }) => ({ name, weight: 1 })) : mix;
+          const entries = even(given);
+          const log = changes.map(({ step, entries: mix }) => ({ step, entries: even(mix) }));
+          const all = log.map((change) => change.entries);
+          const perPartition = fitting(least, weights, shared, entries, ...all);
           const batch = partitions * perPartition;
           const mix = createMix(entries, log, { batch, partitions, weights, shared });
           const segments = [{ step: 0, entries }, ...log];
@@ -284,13 +354,15 @@ describe("positions", () => {
         fc.boolean(),
         fc.nat(10 ** 12),
         fc.nat(),
-        (entries, weights, { partitions, perPartition }, shared, far, more) => {
+        (entries, weights, { partitions, perPartition: least }, shared, far, more) => {
+          const perPartition = fitting(least, weights, shared, entries);
           const batch = partitions * perPartition;
           const mix = createMix(entries, [], { batch, partitions, weights, shared });
           const W = createCycle(entries).length;
           const V = weighted("sources", weights, String).length;
           const turns = (V * W * partitions) / divisor(V, partitions);
-          const period = shared
+          const parts = shared && perPartition % W > 0;
+          const period = parts
             ? turns / divisor(turns, perPartition)
             : (V * W) / divisor(W, perPartition);
           const periods = Math.floor(far / period);

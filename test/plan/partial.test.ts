@@ -1,8 +1,9 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Counts } from "../../src/plan/deal.ts";
-import { createPlan, needsIndex, type PlanSpec } from "../../src/plan/plan.ts";
+import { createPlan, needsIndex } from "../../src/plan/plan.ts";
 import { derive } from "../../src/random/random.ts";
+import { fiveTasks, oneTask } from "./specs.ts";
 import { located, slotAt, streams, counted } from "./streams.ts";
 
 /** Counts that are learnt row by row. */
@@ -86,21 +87,12 @@ describe("shards that are still being counted", () => {
   });
 
   test("the first batch comes after a few hundred rows of one shard, long before its end", () => {
-    const spec: PlanSpec = {
-      seed: 11,
-      batch: 64,
-      partitions: 8,
-      entries: ["a", "b", "c", "d", "e"].map((name) => ({ name, weight: 1 })),
-      deal: "rows",
-      window: 4096,
-      order: "independent",
-    };
     const rows = Array.from({ length: 50 }, () => 100_000);
     const counts = learning(rows);
-    const plan = createPlan(spec, counts);
+    const plan = createPlan(fiveTasks, counts);
     const asked = new Set<number>();
     let most = 0;
-    for (let slot = 0; slot < spec.batch; slot++) {
+    for (let slot = 0; slot < fiveTasks.batch; slot++) {
       for (;;) {
         const answer = plan.locate(plan.slot(0, slot));
         if (!needsIndex(answer)) break;
@@ -114,42 +106,20 @@ describe("shards that are still being counted", () => {
 
   test("costs a few questions, however many rows are counted", () => {
     let asked = 0;
-    const plan = createPlan(
-      {
-        seed: 1,
-        batch: 8,
-        partitions: 1,
-        entries: [{ name: "a", weight: 1 }],
-        deal: "rows",
-        window: 64,
-        order: "independent",
+    const plan = createPlan(oneTask, {
+      shards: 1000,
+      rows: () => void (asked += 1),
+      sofar: () => {
+        asked += 1;
+        return 10 ** 12;
       },
-      {
-        shards: 1000,
-        rows: () => void (asked += 1),
-        sofar: () => {
-          asked += 1;
-          return 10 ** 12;
-        },
-      },
-    );
+    });
     located(plan.locate(slotAt(0, 0, 10 ** 11)));
     expect(asked).toBeLessThan(10);
   });
 
   test.each([-1, 0.5, Number.NaN])("a count of %d rows so far is a bug", (some) => {
-    const plan = createPlan(
-      {
-        seed: 1,
-        batch: 8,
-        partitions: 1,
-        entries: [{ name: "a", weight: 1 }],
-        deal: "rows",
-        window: 64,
-        order: "independent",
-      },
-      { shards: 1, rows: () => undefined, sofar: () => some },
-    );
+    const plan = createPlan(oneTask, { shards: 1, rows: () => undefined, sofar: () => some });
     expect(() => plan.locate(plan.slot(0, 0))).toThrow(
       expect.objectContaining({ code: "INTERNAL" }),
     );

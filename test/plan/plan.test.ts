@@ -6,22 +6,9 @@ import { checkPlan, unevenRatio } from "../../src/plan/check.ts";
 import { defaultDeal, listingOrder, splitShare } from "../../src/plan/deal.ts";
 import { createPlan, needsIndex, type PlanSpec } from "../../src/plan/plan.ts";
 import { negativeCandidates, substituteOffset } from "../../src/plan/substitutes.ts";
+import { documented } from "./specs.ts";
 import { counted, located, streams } from "./streams.ts";
 
-/** The stream that docs/determinism.md works through. */
-const documented: PlanSpec = {
-  seed: 42,
-  batch: 16,
-  partitions: 2,
-  entries: [
-    { name: "rotation", weight: 2 },
-    { name: "ordering", weight: 1 },
-    { name: "similarity", weight: 2 },
-  ],
-  deal: "rows",
-  window: 256,
-  order: "independent",
-};
 const documentedRows = [50, 30, 41];
 
 describe("the worked numbers of docs/determinism.md", () => {

@@ -4,6 +4,7 @@ import { checkPlan } from "../../src/plan/check.ts";
 import { createPlan, needsIndex, type Plan, type PlanSpec } from "../../src/plan/plan.ts";
 import { createRecent } from "../../src/plan/recent.ts";
 import { derive } from "../../src/random/random.ts";
+import { fiveTasks } from "./specs.ts";
 import { counted, located, slotAt, streams, totalOf, type Stream } from "./streams.ts";
 
 const rowName = ({ shard, row }: { shard: number; row: number }): string => `${shard}:${row}`;
@@ -128,7 +129,7 @@ describe("rows", () => {
     const rows = Array.from({ length: 400 }, () => 5000);
     for (const deal of ["rows", "shards"] as const) {
       const known = new Map<number, number>();
-      const spec: PlanSpec = { ...base, deal };
+      const spec: PlanSpec = { ...fiveTasks, deal };
       const plan = createPlan(spec, { shards: rows.length, rows: (shard) => known.get(shard) });
       for (let slot = 0; slot < spec.batch; slot++) {
         for (
@@ -208,16 +209,6 @@ describe("rows", () => {
   });
 });
 
-const base: PlanSpec = {
-  seed: 11,
-  batch: 64,
-  partitions: 8,
-  entries: ["a", "b", "c", "d", "e"].map((name) => ({ name, weight: 1 })),
-  deal: "rows",
-  window: 4096,
-  order: "independent",
-};
-
 describe("how often a row is met", () => {
   /** One shard ten thousand times the size of the others. */
   const unequal = [20_000, ...Array.from({ length: 399 }, () => 2)];
@@ -227,15 +218,15 @@ describe("how often a row is met", () => {
     (deal) => {
       const rows = unequal.map((count, shard) => (deal === "shards" && shard === 0 ? 2000 : count));
       const plan = createPlan(
-        { ...base, deal, entries: [{ name: "a", weight: 1 }] },
+        { ...fiveTasks, deal, entries: [{ name: "a", weight: 1 }] },
         counted(rows),
       );
-      const checked = checkPlan({ ...base, deal }, counted(rows));
+      const checked = checkPlan({ ...fiveTasks, deal }, counted(rows));
       if (needsIndex(checked)) throw new Error("counted");
       const met = new Map<string, number>();
       const positions = 3 * Math.max(...checked.rows);
       const rates: number[] = [];
-      for (let partition = 0; partition < base.partitions; partition++) {
+      for (let partition = 0; partition < fiveTasks.partitions; partition++) {
         const own = new Map<string, number>();
         for (let position = 0; position < positions; position++) {
           const row = rowName(located(plan.locate(slotAt(partition, 0, position))));
@@ -290,9 +281,9 @@ describe("shared order", () => {
 
   test("independent order differs between entries, shared does not", () => {
     for (const order of ["independent", "shared"] as const) {
-      const plan = createPlan({ ...base, order }, counted([900, 900]));
-      const ways = base.entries.map((_, entry) => epochOf(plan, 0, entry, 1).join(" "));
-      expect(new Set(ways).size).toBe(order === "shared" ? 1 : base.entries.length);
+      const plan = createPlan({ ...fiveTasks, order }, counted([900, 900]));
+      const ways = fiveTasks.entries.map((_, entry) => epochOf(plan, 0, entry, 1).join(" "));
+      expect(new Set(ways).size).toBe(order === "shared" ? 1 : fiveTasks.entries.length);
     }
   });
 });
@@ -309,7 +300,7 @@ describe("cost", () => {
         return 10_000;
       },
     };
-    const spec: PlanSpec = { ...base, batch: 512, deal: "shards" };
+    const spec: PlanSpec = { ...fiveTasks, batch: 512, deal: "shards" };
     const plan = createPlan(spec, counts, {
       order: () => (orders += 1),
       window: () => (windows += 1),
@@ -403,9 +394,9 @@ describe("passes", () => {
   });
 
   test("has no substitutes, and can't be planned before all is counted", () => {
-    const plan = createPlan({ ...base, passes: 1 }, counted([500]));
+    const plan = createPlan({ ...fiveTasks, passes: 1 }, counted([500]));
     expect(plan.substitute(located(plan.locate(plan.slot(0, 0))), 1)).toBeUndefined();
-    const uncounted = createPlan({ ...base, passes: 1 }, { shards: 1, rows: () => undefined });
+    const uncounted = createPlan({ ...fiveTasks, passes: 1 }, { shards: 1, rows: () => undefined });
     for (const ask of [
       () => uncounted.steps(),
       () => uncounted.exists(0, 0),
@@ -417,7 +408,7 @@ describe("passes", () => {
   });
 
   test("an endless stream has no last step", () => {
-    const plan = createPlan(base, counted([500]));
+    const plan = createPlan(fiveTasks, counted([500]));
     expect(plan.steps()).toBeUndefined();
     expect(plan.exists(10 ** 12, 63)).toBe(true);
   });

@@ -3,33 +3,28 @@ import { describe, expect, test } from "vitest";
 import { checkPlan } from "../../src/plan/check.ts";
 import { createPlan, needsIndex, type Plan, type PlanSpec } from "../../src/plan/plan.ts";
 import { listingOrder } from "../../src/plan/deal.ts";
-import { counted, located, several, slotAt, streams, totalOf } from "./streams.ts";
+import { documented, fiveTasks } from "./specs.ts";
+import { counted, fitting, located, several, slotAt, streams, totalOf } from "./streams.ts";
 
 const sum = (numbers: readonly number[]): number => numbers.reduce((all, one) => all + one, 0);
 const times = (length: number): number[] => Array.from({ length }, (_, at) => at);
 
 describe("the worked numbers of docs/determinism.md", () => {
   const rows = [50, 30, 41, 25, 36, 40];
-  const documented: PlanSpec = {
-    seed: 42,
-    batch: 16,
-    partitions: 2,
-    entries: [
-      { name: "rotation", weight: 2 },
-      { name: "ordering", weight: 1 },
-      { name: "similarity", weight: 2 },
-    ],
-    sources: [
-      { weight: 4, shards: 3 },
-      { weight: 2, shards: 2 },
-      { weight: 1, shards: 1 },
-    ],
-    deal: "rows",
-    window: 256,
-    order: "independent",
-  };
-  const plan = createPlan(documented, counted(rows));
-  const shared = createPlan({ ...documented, order: "shared" }, counted(rows));
+  const sources = [
+    { weight: 4, shards: 3 },
+    { weight: 2, shards: 2 },
+    { weight: 1, shards: 1 },
+  ];
+  const two = [
+    { weight: 4, shards: 3 },
+    { weight: 3, shards: 3 },
+  ];
+  const plan = createPlan({ ...documented, sources }, counted(rows));
+  const shared: PlanSpec = { ...documented, order: "shared" };
+  /** Batches of whole turns, and turns in parts. */
+  const whole = createPlan({ ...shared, batch: 80, sources }, counted(rows));
+  const parts = createPlan({ ...shared, sources: two }, counted(rows));
 
   test.each([
     [plan, 0, "0 1 0 2 0 1 0 0 1 0 2 0 1 0 0 0"],
@@ -38,10 +33,10 @@ describe("the worked numbers of docs/determinism.md", () => {
     [plan, 9, "1 0 2 0 1 0 0 1 0 2 0 1 0 0 1 0"],
     [plan, 40, "1 0 2 0 1 0 0 1 0 2 0 1 0 0 1 0"],
     [plan, 10 ** 9, "0 1 0 0 1 0 2 0 1 0 0 1 0 2 0 1"],
-    [shared, 0, "0 0 0 0 0 0 0 0 1 1 1 1 1 2 2 2"],
-    [shared, 1, "0 0 0 0 0 0 0 0 2 2 1 1 1 1 1 0"],
-    [shared, 7, "0 0 0 0 0 0 0 0 1 1 1 1 2 2 2 2"],
-    [shared, 10 ** 9, "1 1 1 1 1 2 2 2 0 0 0 0 0 0 0 0"],
+    [parts, 0, "0 0 0 0 0 0 0 0 1 1 1 1 1 1 1 1"],
+    [parts, 1, "0 0 0 0 0 0 0 0 1 1 1 1 1 1 1 0"],
+    [parts, 7, "0 0 0 0 0 0 0 0 1 1 1 1 1 1 1 1"],
+    [parts, 10 ** 9, "1 1 1 1 1 1 1 1 0 0 0 0 0 0 0 0"],
   ])("sources of slots", (one, step, sources) => {
     expect(
       times(16)
@@ -51,15 +46,30 @@ describe("the worked numbers of docs/determinism.md", () => {
   });
 
   test.each([
+    [0, "0 1 0 2 0 1 0 0 1 0 2 0 1 0 0 0"],
+    [1, "1 0 2 0 1 0 0 1 0 2 0 1 0 0 1 0"],
+    [7, "0 1 0 2 0 1 0 0 1 0 2 0 1 0 0 0"],
+    [10 ** 9, "0 0 1 0 2 0 1 0 0 1 0 2 0 1 0 2"],
+  ])("sources of turns", (step, sources) => {
+    const of = times(80).map((slot) => whole.slot(step, slot).source);
+    for (const [slot, source] of of.entries()) expect(source).toBe(of[slot - (slot % 5)]);
+    expect(of.filter((_, slot) => slot % 5 === 0).join(" ")).toBe(sources);
+  });
+
+  test.each([
     [plan, 0, 0, "rotation 0 0 0 0 0,32 0 2,25 2,9 1,28 1,16"],
     [plan, 0, 14, "similarity 0 2 0 0 0,32 2 1,1 2,22 1,15 2,2"],
     [plan, 7, 11, "ordering 1 3 0 0 0,31 3 3,10 4,25 4,23 4,17"],
     [plan, 40, 0, "rotation 1 36 1 0 0,30 6 4,8 4,30 4,32 3,9"],
     [plan, 10 ** 9, 9, "similarity 0 1828571430 29976580 0 0,61 50 1,9 2,6 1,3 2,24"],
-    [shared, 0, 14, "similarity 2 0 0 0 0,20 0 5,31 5,27 5,25 5,3"],
-    [shared, 7, 11, "ordering 1 2 0 0 0,31 2 4,17 4,15 4,13 3,18"],
-    [shared, 40, 0, "rotation 2 18 0 0 0,20 18 5,28 5,34 5,18 5,8"],
-    [shared, 10 ** 9, 9, "similarity 0 1828571426 29976580 0 0,61 46 2,22 0,33 0,19 1,23"],
+    [whole, 0, 19, "similarity 2 1 0 0 0,20 1 5,10 5,16 5,2 5,14"],
+    [whole, 7, 11, "similarity 0 66 1 0 0,60 6 0,4 2,9 0,40 0,12"],
+    [whole, 40, 79, "similarity 0 375 6 0 0,61 9 1,21 2,30 1,19 2,14"],
+    [whole, 10 ** 9, 45, "rotation 1 4571428572 147465437 0 0,31 25 4,9 4,1 4,27 3,12"],
+    [parts, 0, 14, "similarity 1 2 0 0 0,32 2 3,20 5,39 5,33 5,13"],
+    [parts, 7, 11, "ordering 1 3 0 0 0,32 3 5,7 5,33 5,13 5,35"],
+    [parts, 40, 0, "rotation 1 56 1 0 0,50 6 4,18 5,18 4,0 4,34"],
+    [parts, 10 ** 9, 9, "similarity 0 1828571426 29976580 0 0,61 46 2,22 0,33 0,19 1,23"],
   ])("rows of slots", (one, step, slot, line) => {
     const planned = one.slot(step, slot);
     const row = located(one.locate(planned));
@@ -158,10 +168,11 @@ describe("rows of several sources", () => {
     fc.assert(
       fc.property(several, fc.nat(10 ** 9), ({ spec, rows }, step) => {
         const entries = spec.entries.map(({ name }) => ({ name, weight: 3 }));
-        const plan = createPlan({ ...spec, entries, order: "shared" }, counted(rows));
-        const perPartition = spec.batch / spec.partitions;
+        const shared = fitting({ ...spec, entries, order: "shared" });
+        const plan = createPlan(shared, counted(rows));
+        const perPartition = shared.batch / spec.partitions;
         const images = new Map<string, string>();
-        for (let slot = 0; slot < spec.batch; slot++) {
+        for (let slot = 0; slot < shared.batch; slot++) {
           const planned = plan.slot(step, slot);
           const number = step * perPartition + slot - planned.partition * perPartition;
           const turn = `${planned.partition} ${Math.floor(number / entries.length)}`;
@@ -197,7 +208,7 @@ describe("rows of several sources", () => {
     const rows = [...times(40), ...times(40)].map(() => 30);
     const plan = createPlan(
       {
-        ...base,
+        ...fiveTasks,
         sources: [
           { weight: 1, shards: 40 },
           { weight: 1, shards: 40 },
@@ -224,7 +235,7 @@ describe("rows of several sources", () => {
           name,
           weight: (weight % 2) + 1,
         }));
-        const spec = { ...given, entries, passes };
+        const spec = fitting({ ...given, entries, passes });
         const plan = createPlan(spec, counted(rows));
         const steps = plan.steps()!;
         const met = new Map<string, number>();
@@ -247,50 +258,38 @@ describe("rows of several sources", () => {
   });
 });
 
-const base: PlanSpec = {
-  seed: 11,
-  batch: 64,
-  partitions: 8,
-  entries: ["a", "b", "c", "d", "e"].map((name) => ({ name, weight: 1 })),
-  deal: "rows",
-  window: 4096,
-  order: "independent",
-};
-
 describe("cost", () => {
-  test.each(["independent", "shared"] as const)(
-    "%s: step 10^9 costs what step 0 costs",
-    (order) => {
-      let calls = 0;
-      let orders = 0;
-      const counts = {
-        shards: 3000,
-        rows: () => {
-          calls += 1;
-          return 10_000;
-        },
-      };
-      const sources = [5, 3, 1].map((weight) => ({
-        weight,
-        shards: 1000,
-        deal: "shards" as const,
-      }));
-      const spec: PlanSpec = { ...base, order, sources };
-      const plan = createPlan(spec, counts, { order: () => (orders += 1) });
-      const cost = (step: number): number[] => {
-        [calls, orders] = [0, 0];
-        for (let slot = 0; slot < spec.batch; slot++) plan.locate(plan.slot(step, slot));
-        return [calls, orders];
-      };
-      cost(0);
-      const far = cost(10 ** 9);
-      // One order a partition, source and epoch that is under way: entries may stand on both sides of a border.
-      expect(far[1]).toBeLessThanOrEqual(2 * 8 * 3);
-      expect(far[0]).toBeLessThanOrEqual(2 * 3000);
-      expect(cost(10 ** 9)).toEqual([0, 0]);
-      expect(plan.slot(2 ** 53 / 64 - 2, 63).position).toBeLessThan(2 ** 53);
-    },
-  );
+  test.each<[string, PlanSpec, number[]]>([
+    ["independent", fiveTasks, [5, 3, 1]],
+    ["shared, whole turns", { ...fiveTasks, batch: 80, order: "shared" }, [5, 3, 1]],
+    ["shared, parts of turns", { ...fiveTasks, order: "shared" }, [5, 3]],
+  ])("%s: step 10^9 costs what step 0 costs", (_, given, weights) => {
+    let calls = 0;
+    let orders = 0;
+    const counts = {
+      shards: 1000 * weights.length,
+      rows: () => {
+        calls += 1;
+        return 10_000;
+      },
+    };
+    const sources = weights.map((weight) => ({ weight, shards: 1000, deal: "shards" as const }));
+    const spec: PlanSpec = { ...given, sources };
+    const plan = createPlan(spec, counts, { order: () => (orders += 1) });
+    const cost = (step: number): number[] => {
+      [calls, orders] = [0, 0];
+      for (let slot = 0; slot < spec.batch; slot++) plan.locate(plan.slot(step, slot));
+      return [calls, orders];
+    };
+    cost(0);
+    const far = cost(10 ** 9);
+    // One order a partition, source and epoch that is under way: entries may stand on both sides of a border.
+    expect(far[1]).toBeLessThanOrEqual(2 * 8 * weights.length);
+    expect(far[0]).toBeLessThanOrEqual(2 * counts.shards);
+    expect(cost(10 ** 9)).toEqual([0, 0]);
+    const last = Math.floor(2 ** 53 / spec.batch) - 2;
+    expect(plan.slot(last, spec.batch - 1).position).toBeLessThan(2 ** 53);
+  });
 });
 
 describe("checks", () => {
@@ -298,7 +297,7 @@ describe("checks", () => {
     { weight: 2, shards: 1 },
     { weight: 1, shards: 1 },
   ];
-  const few: PlanSpec = { ...base, batch: 24, partitions: 8, sources };
+  const few: PlanSpec = { ...fiveTasks, batch: 24, partitions: 8, sources };
 
   test("too few rows: names the source, and proposes what is enough for all", () => {
     expect(() => checkPlan(few, counted([400, 15]))).toThrow(
@@ -318,6 +317,24 @@ describe("checks", () => {
       expect.objectContaining({
         code: "TOO_FEW_ROWS",
         message: expect.stringContaining("source 1: ") as string,
+      }),
+    );
+  });
+
+  test("shared order: turns in parts refuse three unequal sources, in a change of the mix as well", () => {
+    const three = [3, 2, 1].map((weight) => ({ weight, shards: 1 }));
+    const spec: PlanSpec = { ...fiveTasks, order: "shared", sources: three };
+    const refused = expect.objectContaining({
+      code: "BAD_OPTION",
+      message: expect.stringContaining("set batch to 40 or 80 (with partitions 8)") as string,
+    });
+    const counts = counted([900, 900, 900]);
+    expect(() => createPlan(spec, counts)).toThrow(refused);
+    const plan = createPlan({ ...spec, entries: spec.entries.slice(0, 4) }, counts);
+    expect(() => plan.withLog([{ step: 9, entries: spec.entries }])).toThrow(refused);
+    expect(() => createPlan({ ...spec, batch: 120, partitions: 10 }, counts)).toThrow(
+      expect.objectContaining({
+        message: expect.stringContaining("set partitions to 8,") as string,
       }),
     );
   });
@@ -352,7 +369,7 @@ describe("checks", () => {
       ],
     ],
   ])("refuses %s", (_, given) => {
-    expect(() => createPlan({ ...base, sources: given }, counted([50, 50]))).toThrow(
+    expect(() => createPlan({ ...fiveTasks, sources: given }, counted([50, 50]))).toThrow(
       expect.objectContaining({ code: "BAD_OPTION" }),
     );
   });

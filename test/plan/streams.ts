@@ -1,6 +1,6 @@
 /** Random streams, and the small things that every test of the plan needs. */
 import fc from "fast-check";
-import type { MixEntry } from "../../src/plan/cycle.ts";
+import { createCycle, type MixEntry } from "../../src/plan/cycle.ts";
 import type { Counts } from "../../src/plan/deal.ts";
 import { needsIndex, type Plan, type PlanSpec, type SlotPlan } from "../../src/plan/plan.ts";
 import type { Located, NeedsIndex } from "../../src/plan/rows.ts";
@@ -58,6 +58,19 @@ export const streams: fc.Arbitrary<Stream> = fc
     ],
   }));
 
+/** Whether shared order can't balance sources of these weights over parts of turns. */
+export function needsWholeTurns(weights: readonly number[]): boolean {
+  return weights.length > 2 && new Set(weights).size > 1;
+}
+
+/** The stream, with a larger batch where it would be refused. */
+export function fitting(spec: PlanSpec): PlanSpec {
+  const weights = (spec.sources ?? []).map(({ weight }) => weight);
+  if (spec.order !== "shared" || !needsWholeTurns(weights)) return spec;
+  const turns = spec.partitions * createCycle(spec.entries).length;
+  return { ...spec, batch: Math.ceil(spec.batch / turns) * turns };
+}
+
 /** Streams cut into two or three sources, each with enough rows; every source has its own deal. */
 export const several: fc.Arbitrary<Stream> = fc
   .tuple(
@@ -84,7 +97,9 @@ export const several: fc.Arbitrary<Stream> = fc
       shards: lists[at]!.length,
       deal,
     }));
-    return { spec: { ...spec, sources }, rows: lists.flat() };
+    // Batches of whole turns stay small.
+    const entries = spec.entries.map(({ name, weight }) => ({ name, weight: (weight % 5) + 1 }));
+    return { spec: fitting({ ...spec, entries, sources }), rows: lists.flat() };
   });
 
 export function counted(rows: readonly number[]): Counts {

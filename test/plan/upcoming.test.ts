@@ -2,7 +2,17 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createPlan, needsIndex, type Plan, type PlanSpec } from "../../src/plan/plan.ts";
 import { derive } from "../../src/random/random.ts";
-import { counted, located, several, slotAt, streams, totalOf, type Stream } from "./streams.ts";
+import { fiveTasks, oneTask } from "./specs.ts";
+import {
+  counted,
+  fitting,
+  located,
+  several,
+  slotAt,
+  streams,
+  totalOf,
+  type Stream,
+} from "./streams.ts";
 
 const either: fc.Arbitrary<Stream> = fc.oneof(streams, several);
 
@@ -77,7 +87,7 @@ describe("which shards come next", () => {
           const entries = given.entries
             .slice(0, 3)
             .map(({ name, weight }) => ({ name, weight: (weight % 4) + 1 }));
-          const spec = { ...given, entries, ...(passes !== undefined && { passes }) };
+          const spec = fitting({ ...given, entries, ...(passes !== undefined && { passes }) });
           const plan = createPlan(spec, counted(rows));
           const partition = at % spec.partitions;
           const truth = walked(plan, step, partition);
@@ -129,13 +139,8 @@ describe("which shards come next", () => {
 
   test("an entry that only a later change of the mix brings back is not needed now, but the last pass still is not over", () => {
     const spec: PlanSpec = {
+      ...oneTask,
       seed: 3,
-      batch: 8,
-      partitions: 1,
-      entries: [{ name: "a", weight: 1 }],
-      deal: "rows",
-      window: 64,
-      order: "independent",
       passes: 1,
       log: [{ step: 400, entries: [{ name: "b", weight: 1 }] }],
     };
@@ -156,15 +161,7 @@ describe("which shards come next", () => {
   test("costs no walk over all shards", () => {
     let asked = 0;
     const shards = 100_000;
-    const spec: PlanSpec = {
-      seed: 11,
-      batch: 512,
-      partitions: 8,
-      entries: ["a", "b", "c", "d", "e"].map((name) => ({ name, weight: 1 })),
-      deal: "shards",
-      window: 4096,
-      order: "independent",
-    };
+    const spec: PlanSpec = { ...fiveTasks, batch: 512, deal: "shards" };
     const plan = createPlan(spec, {
       shards,
       rows: () => {
@@ -181,18 +178,7 @@ describe("which shards come next", () => {
   });
 
   test("refuses a step that is none", () => {
-    const plan = createPlan(
-      {
-        seed: 1,
-        batch: 8,
-        partitions: 1,
-        entries: [{ name: "a", weight: 1 }],
-        deal: "rows",
-        window: 64,
-        order: "independent",
-      },
-      counted([100]),
-    );
+    const plan = createPlan(oneTask, counted([100]));
     expect(() => plan.upcoming(-1, 0)).toThrow(
       expect.objectContaining({ code: "STEP_OUT_OF_RANGE" }),
     );
