@@ -87,6 +87,8 @@ export interface StreamInfo {
   /** Version of the stream format: two versions make different bits. */
   readonly version: number;
   readonly fingerprint: string;
+  /** Short hashes of the fingerprint's parts (plan, entries, shards, ...): tell which differ between two streams. */
+  readonly identity: { readonly [part: string]: string };
   readonly seed: number;
   /** Puzzles in a batch. */
   readonly batch: number;
@@ -128,6 +130,8 @@ export interface StepRequest {
 /** What the socket server needs of a loader: cells of requests, in order, made ahead in parallel. */
 export interface CellMaker {
   info(): StreamInfo;
+  /** Partitions whose shards this loader prefers to hold; it answers for all others too. Undefined where it prefers none. */
+  readonly near?: readonly number[] | undefined;
   /** Of the shards counted so far, for another loader's option `counts`. */
   counts(): CountsFile;
   /**

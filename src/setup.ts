@@ -1,6 +1,6 @@
 import { resolveEntries } from "./entries.ts";
 import { StreamError } from "./errors.ts";
-import { fingerprint, STREAM_VERSION } from "./fingerprint.ts";
+import { fingerprint, identityOf, STREAM_VERSION } from "./fingerprint.ts";
 import type { Json, StreamInfo } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { defaultPartitions } from "./plan/cells.ts";
@@ -49,7 +49,7 @@ export function setUp(
     if (template === undefined) throw new StreamError("INTERNAL", `no template for ${task}`);
     return { name, task, options: own, template };
   });
-  const identity = fingerprint({
+  const parts = {
     plan: {
       seed,
       batch,
@@ -75,7 +75,7 @@ export function setUp(
       groupField,
     },
     shards: catalog.fingerprintParts().map((part) => ({ ...part })),
-  });
+  };
   return {
     plan,
     settings: {
@@ -88,7 +88,8 @@ export function setUp(
     },
     info: {
       version: STREAM_VERSION,
-      fingerprint: identity,
+      fingerprint: fingerprint(parts),
+      identity: identityOf(parts),
       seed,
       batch,
       partitions,

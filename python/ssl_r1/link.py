@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from . import frame
 from .errors import BadOption, Closed, ConnectionLost, Error, ProtocolError, TimedOut, error_of
 from .frame import MAX_FRAME_BYTES, PREFIX_BYTES, PROTOCOL_VERSION
-from .model import Info, integer, mapping, read_info, text
+from .model import Info, Place, integer, mapping, read_info, read_place, text
 from .slabs import Slabs
 
 T = TypeVar("T")
@@ -96,6 +96,7 @@ class Link:
             if integer(welcome.meta, "protocol") != PROTOCOL_VERSION:
                 raise ProtocolError("PROTOCOL", f"the server speaks protocol {welcome.meta['protocol']}, this client {PROTOCOL_VERSION}")
             self.info: Info = read_info(mapping(welcome.meta, "info"))
+            self.place: Place = read_place(welcome.meta)
         except BaseException:
             self.close()
             raise

@@ -173,6 +173,8 @@ class Info:
     version: int
     """Of the stream format: two versions make different bits."""
     fingerprint: str
+    identity: dict[str, str]
+    """Short hashes of the fingerprint's parts (plan, entries, shards, ...): tell which differ between two streams. Empty from an old server."""
     seed: int
     batch: int
     """Puzzles in a batch."""
@@ -194,6 +196,7 @@ def read_info(meta: dict[str, Any]) -> Info:
     return Info(
         version=integer(meta, "version"),
         fingerprint=text(meta, "fingerprint"),
+        identity={} if meta.get("identity") is None else {part: text(mapping(meta, "identity"), part) for part in mapping(meta, "identity")},
         seed=integer(meta, "seed"),
         batch=integer(meta, "batch", 1),
         partitions=integer(meta, "partitions", 1),
@@ -206,6 +209,25 @@ def read_info(meta: dict[str, Any]) -> Info:
         counted=_field(meta, "counted", bool, "true or false"),
         steps=None if steps is None else integer(meta, "steps"),
         skipped={reason: integer(mapping(meta, "skipped"), reason) for reason in mapping(meta, "skipped")},
+    )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server stands among others."""
+
+    near: list[int] | None = None
+    """The partitions that it prefers; it answers for all others too. None where it prefers none."""
+    loaders: list[str] | None = None
+    """Addresses of all loaders of the stream, as far as it was told."""
+
+
+def read_place(meta: dict[str, Any]) -> Place:
+    """Of a welcome, or of the answer to poll."""
+    near, loaders = meta.get("near"), meta.get("loaders")
+    return Place(
+        None if near is None else [integer({"near": value}, "near") for value in _field(meta, "near", list, "an array of integers")],
+        None if loaders is None else [text({"loaders": value}, "loaders") for value in _field(meta, "loaders", list, "an array of text")],
     )
 
 

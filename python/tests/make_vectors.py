@@ -37,6 +37,7 @@ def good(name: str, sender: str, kind: int, meta: Any, body: bytes = b"", packed
 INFO = {
     "version": 1,
     "fingerprint": "sha256:00ff",
+    "identity": {"plan": "0123456789abcdef", "shards": "fedcba9876543210"},
     "seed": LARGEST,
     "batch": 4,
     "partitions": 1,
@@ -114,6 +115,9 @@ def positive() -> list[dict[str, Any]]:
         good("welcome", "server", 65, {"protocol": 1, "info": INFO}),
         good("welcome of a finite stream", "server", 65, {"protocol": 1, "info": {**INFO, "steps": 0, "entries": [], "skipped": {}}}),
         good("welcome of a server with more calls", "server", 65, {"protocol": 1, "info": INFO, "calls": ["counts", "later"]}),
+        good("welcome of one loader of several", "server", 65, {"protocol": 1, "info": INFO, "near": [0, 3], "loaders": ["tcp://a:1", "tcp://b:1"]}),
+        good("welcome of a spare loader", "server", 65, {"protocol": 1, "info": INFO, "near": [], "loaders": None}),
+        good("welcome without identity", "server", 65, {"protocol": 1, "info": {**INFO, "identity": None}}),
         good("cell", "server", 66, {"id": 1, "step": 0, "cell": 0, "puzzles": TWO, "failed": [FAILED]}, PIXELS),
         good(
             "cell with png and an empty jpeg",
@@ -234,6 +238,10 @@ def negative() -> list[dict[str, Any]]:
         bad("failed slot without its error", "server", "PROTOCOL", frame(66, pack({**empty, "failed": [{**FAILED, "error": "x"}]}))),
         bad("calls are no array", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "calls": "counts"}))),
         bad("a call is a number", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "calls": [9]}))),
+        bad("a part of the identity is a number", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": {**INFO, "identity": {"plan": 1}}}))),
+        bad("near is no array", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "near": 1}))),
+        bad("a near partition is negative", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "near": [-1]}))),
+        bad("a loader is a number", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "loaders": [1]}))),
         bad("counts without an id", "client", "PROTOCOL", frame(9, pack({}))),
         bad("counted without shards", "server", "PROTOCOL", frame(71, pack({"id": 1, "image": None}))),
         bad("counted shard without rows", "server", "PROTOCOL", frame(71, pack({"id": 1, "image": None, "shards": [{"name": "a", "size": 1}]}))),

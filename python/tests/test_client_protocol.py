@@ -13,7 +13,7 @@ import pytest
 
 import ssl_r1
 from ssl_r1 import frame
-from ssl_r1.model import integer, mapping, read_failed, read_info, read_puzzles
+from ssl_r1.model import integer, mapping, read_failed, read_info, read_place, read_puzzles
 
 VECTORS = Path(__file__).parents[2] / "test" / "vectors" / "protocol"
 
@@ -37,6 +37,9 @@ def test_good_frames(vector: dict[str, Any]) -> None:
     if kind in (frame.WELCOME, frame.INFO):
         info = read_info(mapping(meta, "info"))
         assert info.steps == meta["info"]["steps"]
+        assert info.identity == (meta["info"].get("identity") or {})
+        place = read_place(meta)
+        assert (place.near, place.loaders) == (meta.get("near"), meta.get("loaders"))
     if kind == frame.CELL:
         puzzles = read_puzzles(meta, memoryview(body))
         assert [puzzle.prompt for puzzle in puzzles] == [puzzle["prompt"] for puzzle in meta["puzzles"]]

@@ -10,6 +10,7 @@ import {
   PROTOCOL_VERSION,
   readClientMessage,
   type ClientMessage,
+  type Place,
   type Reward,
 } from "./messages.ts";
 import { createOutlet } from "./outlet.ts";
@@ -52,6 +53,8 @@ export interface Feedback {
 export interface ConnectionContext {
   readonly maker: CellMaker;
   readonly limits: Limits;
+  /** Addresses of all loaders of the stream, where this one was told. */
+  loaders(): readonly string[] | undefined;
   /** SHA-256 of the token, where one is wanted. */
   readonly token: Buffer | undefined;
   onFeedback(feedback: Feedback): void;
@@ -119,6 +122,12 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
   );
   handshake.unref();
 
+  const place = (): Place => {
+    const { near } = maker;
+    const loaders = context.loaders();
+    return { ...(near && { near }), ...(loaders && { loaders }) };
+  };
+
   const greet = (message: ClientMessage): void => {
     if (message.kind !== "hello")
       throw new StreamError("PROTOCOL", `the first message must be hello, not ${message.kind}`);
@@ -147,7 +156,9 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
     clearTimeout(handshake);
     hello = message;
     reader.limit = limits.clientFrame;
-    void outlet.write([packMessage({ kind: "welcome", protocol: PROTOCOL_VERSION, info, calls })]);
+    void outlet.write([
+      packMessage({ kind: "welcome", protocol: PROTOCOL_VERSION, info, calls, ...place() }),
+    ]);
   };
 
   const start = (
@@ -211,7 +222,7 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
         });
       case "poll":
         return void outlet.write([
-          packMessage({ kind: "info", id: message.id, info: maker.info() }),
+          packMessage({ kind: "info", id: message.id, info: maker.info(), ...place() }),
         ]);
       case "bye":
         return close();

@@ -8,12 +8,15 @@ import {
   PROTOCOL_VERSION,
   readServerMessage,
   type ClientMessage,
+  type Place,
   type ServerMessage,
 } from "./messages.ts";
 
 /** One connection of a client, from hello to the end. */
 export interface Link {
   readonly info: StreamInfo;
+  /** As the welcome told. */
+  readonly place: Place;
   /** What the server answers beyond what every server does. */
   readonly calls: readonly string[];
   /** Does nothing once the connection is gone: whoever waits for an answer is told by `lost`. */
@@ -33,6 +36,8 @@ export interface Sink {
 export type Answer =
   | Extract<ServerMessage, { readonly id: number }>
   | (Extract<ServerMessage, { kind: "error" }> & { readonly id: number });
+
+type Welcome = Extract<ServerMessage, { kind: "welcome" }>;
 
 export interface LinkOptions {
   readonly address: string;
@@ -71,9 +76,10 @@ export function openLink(options: LinkOptions): Promise<Link> {
       options.timeout,
     );
 
-    const link = (info: StreamInfo, calls: readonly string[]): Link => ({
+    const link = ({ info, calls = [], near, loaders }: Welcome): Link => ({
       info,
       calls,
+      place: { ...(near && { near }), ...(loaders && { loaders }) },
       send(message) {
         if (gone === undefined) socket.write(packMessage(message));
       },
@@ -106,7 +112,7 @@ export function openLink(options: LinkOptions): Promise<Link> {
           );
         welcomed = true;
         clearTimeout(timer);
-        return resolve(link(message.info, message.calls ?? []));
+        return resolve(link(message));
       }
       if (!welcomed)
         throw new StreamError("PROTOCOL", `the server answered hello with ${message.kind}`);

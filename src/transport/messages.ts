@@ -75,13 +75,19 @@ export type ClientMessage =
   | { readonly kind: "counts"; readonly id: number }
   | { readonly kind: "bye" };
 
+/** Where a server stands among others: the partitions it prefers, and the addresses of all loaders of the stream as far as it was told. */
+export interface Place {
+  readonly near?: readonly number[];
+  readonly loaders?: readonly string[];
+}
+
 export type ServerMessage =
-  | {
+  | ({
       readonly kind: "welcome";
       readonly protocol: number;
       readonly info: StreamInfo;
       readonly calls?: readonly string[];
-    }
+    } & Place)
   | {
       readonly kind: "cell";
       readonly id: number;
@@ -98,7 +104,7 @@ export type ServerMessage =
       readonly code: ErrorCode;
       readonly message: string;
     }
-  | { readonly kind: "info"; readonly id: number; readonly info: StreamInfo }
+  | ({ readonly kind: "info"; readonly id: number; readonly info: StreamInfo } & Place)
   | {
       readonly kind: "counted";
       readonly id: number;
@@ -181,6 +187,7 @@ export function readServerMessage(frame: Frame): ServerMessage {
         protocol: read.integer("protocol", 0),
         info: readInfo(read.map("info")),
         ...read.optional("calls", read.texts),
+        ...readPlace(read),
       };
     case kinds.cell:
       return {
@@ -206,7 +213,7 @@ export function readServerMessage(frame: Frame): ServerMessage {
       };
     }
     case kinds.info:
-      return { kind: "info", id: read.id(), info: readInfo(read.map("info")) };
+      return { kind: "info", id: read.id(), info: readInfo(read.map("info")), ...readPlace(read) };
     case kinds.counted:
       return {
         kind: "counted",
@@ -272,10 +279,15 @@ function readFailed(read: Fields): FailedSlot {
   };
 }
 
+function readPlace(read: Fields): Place {
+  return { ...read.optional("near", read.integers), ...read.optional("loaders", read.texts) };
+}
+
 function readInfo(read: Fields): StreamInfo {
   return {
     version: read.integer("version", 0),
     fingerprint: read.text("fingerprint"),
+    identity: read.optional("identity", (name) => read.map(name).allTexts()).identity ?? {},
     seed: read.integer("seed", 0),
     batch: read.integer("batch", 1),
     partitions: read.integer("partitions", 1),
@@ -308,6 +320,7 @@ interface Fields {
   map(name: string): Fields;
   maps<T>(name: string, item: (fields: Fields) => T): readonly T[];
   counts(): { readonly [name: string]: number };
+  allTexts(): { readonly [name: string]: string };
   /** {} where the field is missing or nil, else { name: value }. */
   optional<Name extends string, T>(name: Name, field: (name: Name) => T): { [Key in Name]?: T };
 }
@@ -377,6 +390,10 @@ function fieldsOf(all: Meta): Fields {
     counts() {
       for (const name of Object.keys(all)) fields.integer(name, 0);
       return all as { readonly [name: string]: number };
+    },
+    allTexts() {
+      for (const name of Object.keys(all)) fields.text(name);
+      return all as { readonly [name: string]: string };
     },
     optional(name, field) {
       const given: Partial<Record<typeof name, ReturnType<typeof field>>> = {};

@@ -28,6 +28,8 @@ export interface ServerOptions {
   readonly token?: string;
   /** Allows an address beyond loopback although nothing is encrypted: anybody on the way can read token and images. */
   readonly insecure?: boolean;
+  /** Addresses of all loaders of the stream, for clients that know this one alone; asked for each client. */
+  readonly loaders?: () => readonly string[] | undefined;
   readonly limits?: Partial<Limits>;
   readonly onFeedback?: (feedback: Feedback) => void;
   /** Failures that are the server's own, for its log. */
@@ -52,6 +54,7 @@ export async function createServer(maker: CellMaker, options: ServerOptions): Pr
   const context: ConnectionContext = {
     maker,
     limits,
+    loaders: () => options.loaders?.(),
     token: options.token === undefined ? undefined : tokenDigest(options.token),
     onFeedback: (feedback) => options.onFeedback?.(feedback),
     onError: (error) => options.onError?.(error),

@@ -73,6 +73,7 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
     seed: 2 ** 53 - 1,
     batch,
     partitions: 1,
+    identity: {},
     entries: [
       {
         name: "rotation",
