@@ -43,7 +43,7 @@ function brokenTurns(turn: number, { batch, partitions }: PairingOptions): strin
     fewer === undefined
       ? `batch to ${batches.filter((size) => size > 0).join(" or ")} (with partitions ${partitions})`
       : `partitions to ${fewer}`;
-  return `order: got "shared" with three or more sources of unequal weights; batch / partitions, ${batch} / ${partitions}, must then be a multiple of ${turn}, the sum of the mix's weights: set ${way}, choose weights whose sum divides it, or set order to "independent"`;
+  return `order: got "shared" with three or more sources of unequal weights; batch / partitions, ${batch} / ${partitions}, must then be a multiple of ${turn}, the sum of the mix's weights: set ${way}, the mix's weights to some whose sum divides ${batch / partitions}, or order to "independent"`;
 }
 
 /**

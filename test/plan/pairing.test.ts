@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 
 import { createCycle, createStrides, weighted, type MixEntry } from "../../src/plan/cycle.ts";
 import { createMix, type Mix, type MixChange } from "../../src/plan/mix.ts";
+import { createPairing } from "../../src/plan/pairing.ts";
 
 import { mixes, needsWholeTurns } from "./streams.ts";
 
@@ -245,7 +246,10 @@ describe("which source a slot has", () => {
           const W = createCycle(entries).length;
           const V = weighted("sources", weights, String).length;
           const parts = shared && perPartition % W > 0;
+          // The number that the search for a pair's last step relies on.
+          const size = { batch, partitions, shared, entries: entries.length, weights };
           const steps = (V * W) / divisor(parts ? V * W : W, perPartition);
+          expect(createPairing(createCycle(entries), size).period).toBe(steps);
           // From any step on, but where turns come in parts: there from the mix's first on.
           const from = parts ? late * steps : late;
           for (let partition = 0; partition < partitions; partition++) {
