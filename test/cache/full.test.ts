@@ -1,13 +1,28 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import type * as fs from "node:fs";
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { describe, expect, onTestFinished, test } from "vitest";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { createDiskStore, type DiskStoreOptions } from "../../src/cache/disk.ts";
 import type { Store } from "../../src/cache/store.ts";
+import type { StreamError } from "../../src/errors.ts";
 import type { Row } from "../../src/shards/feed.ts";
 import { temporaryFolder } from "../fixtures/files.ts";
 import { noise, testFeed } from "./feeds.ts";
+import { insertDisk } from "./small-disk.ts";
+
+vi.mock(import("node:fs"), async (original) => {
+  const real = await original();
+  const { onDisk } = await import("./small-disk.ts");
+  return { ...real, ...onDisk(real).sync };
+});
+vi.mock(import("node:fs/promises"), async (original) => {
+  const real = await original();
+  const { onDisk } = await import("./small-disk.ts");
+  return { ...real, ...onDisk(await vi.importActual<typeof fs>("node:fs")).promises };
+});
 
 /** Six rows, 600 kB. */
 const rowsOf = (id: string): Row[] =>
@@ -29,37 +44,61 @@ const read = async (store: Store, id: string): Promise<void> => {
   }
 };
 
-/** Undefined where this process may not mount anything. */
-function smallDisk(): string | undefined {
-  const folder = temporaryFolder();
-  const mounted = spawnSync("bash", ["-c", `mount -t tmpfs -o size=1600k tmpfs ${folder}`]);
-  if (mounted.status !== 0) return undefined;
-  onTestFinished(() => void execFileSync("bash", ["-c", `umount --lazy ${folder}`]));
-  return folder;
+/** For a cache that may take 100 MB. Bytes. */
+const SIZE = 1_600 << 10;
+
+/** False where this process may not mount anything. */
+function mountAt(folder: string): boolean {
+  return spawnSync("mount", ["-t", "tmpfs", "-o", `size=${SIZE}`, "tmpfs", folder]).status === 0;
+}
+const unmount = (folder: string): void => void execFileSync("umount", ["--lazy", folder]);
+
+function mayMount(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), "ssl-r1-"));
+  const mounted = mountAt(folder);
+  if (mounted) unmount(folder);
+  rmSync(folder, { recursive: true });
+  return mounted;
 }
 
-/** A disk of 1.6 MB for a cache that may take 100 where that can be had; the same through a limit on file sizes is below. */
-async function onSmallDisk(
-  work: (
-    folder: string,
-    open: (more?: Partial<DiskStoreOptions>) => Promise<Store>,
-  ) => Promise<void>,
-): Promise<void> {
-  const folder = smallDisk();
-  if (folder === undefined) return;
-  const stores: Store[] = [];
-  try {
-    await work(folder, async (more = {}) => {
-      const store = await createDiskStore({ folder, size: 100e6, ...more });
-      stores.push(store);
-      return store;
-    });
-  } finally {
-    for (const store of stores) await store.close();
+/** Each makes a folder a small disk's until the test is done; the first on every machine. */
+const mounting = mayMount();
+const disks: (readonly [string, (folder: string) => void])[] = [
+  [
+    mounting ? "made up" : "made up, since none may be mounted here",
+    (folder) => onTestFinished(insertDisk(folder, SIZE)),
+  ],
+];
+if (mounting)
+  disks.push([
+    "mounted",
+    (folder) => {
+      if (!mountAt(folder)) throw new Error("mounted once, and not again");
+      onTestFinished(() => unmount(folder));
+    },
+  ]);
+
+describe.each(disks)("a full disk, %s", (_, insert) => {
+  async function onSmallDisk(
+    work: (
+      folder: string,
+      open: (more?: Partial<DiskStoreOptions>) => Promise<Store>,
+    ) => Promise<void>,
+  ): Promise<void> {
+    const folder = temporaryFolder();
+    insert(folder);
+    const stores: Store[] = [];
+    try {
+      await work(folder, async (more = {}) => {
+        const store = await createDiskStore({ folder, size: 100e6, ...more });
+        stores.push(store);
+        return store;
+      });
+    } finally {
+      for (const store of stores) await store.close();
+    }
   }
-}
 
-describe("a full disk", () => {
   test("what is not open goes, although the cache might hold more", () =>
     onSmallDisk(async (folder, open) => {
       const store = await open();
@@ -77,11 +116,13 @@ describe("a full disk", () => {
         shards.push(shard);
       }
       const third = await store.open("c", "shard c", testFeed(rowsOf("c")).make);
-      const failed = (await third.counted(6).catch((error: unknown) => error)) as Error;
+      const failed = (await third.counted(6).catch((error: unknown) => error)) as StreamError;
       expect(failed).toMatchObject({ code: "CACHE", context: { shard: "shard c" } });
       expect(failed.message).toMatch(
         /^shard c: the cache's disk is full \(ENOSPC\): \d+ bytes are left, \d+ needed; the cache holds \d+ of the 100000000 bytes/,
       );
+      const { left: room, needed } = failed.context;
+      expect(room).toBeLessThan(needed as number);
       expect(failed.message).not.toContain(folder);
       expect(String(failed.cause)).toContain(folder);
       await third.close();
@@ -114,6 +155,8 @@ describe("a full disk", () => {
       await c.counted(Number.POSITIVE_INFINITY);
       await expect(read(store, "d")).rejects.toMatchObject({ code: "CACHE" });
       expect(await c.read(5)).toEqual(rowsOf("c")[5]);
+      await c.close();
+      await read(store, "d");
     }));
 
   test("a new process finds a place although its cache has filled the disk", () =>
@@ -122,14 +165,12 @@ describe("a full disk", () => {
       await read(first, "a");
       await read(first, "b");
       await first.close();
-      let left = 1 << 20;
-      for (let file = 0; left >= 1; file++) {
-        try {
-          writeFileSync(join(folder, `other-${file}`), new Uint8Array(left));
-        } catch {
-          left = Math.floor(left / 2);
-        }
-      }
+      const other = openSync(join(folder, "other"), "w");
+      expect(() => {
+        const page = new Uint8Array(4_096);
+        for (let at = 0; at < 100e6;) at += writeSync(other, page, 0, undefined, at);
+      }).toThrow("ENOSPC");
+      closeSync(other);
       await read(await open(), "b");
     }));
 });
