@@ -250,6 +250,18 @@ describe("what we write, libarchive reads", () => {
     );
   });
 
+  test.each(archivers)("$name: PAX records whose length gets a digit more", async (one) => {
+    const folders = `é${"f".repeat(198)}/`.repeat(4);
+    const files = Object.fromEntries(
+      ["é", folders].flatMap((begin) =>
+        Array.from({ length: 200 }, (_, i) => [begin + "n".repeat(i + 1), noise(i, i)]),
+      ),
+    );
+    const entries = Object.entries(files).map(([name, data]) => ({ name, data }));
+    const folder = temporaryFolder({ "x.tar": join(await collect(writeTar(entries))) });
+    expectTheirs(one, joinPath(folder, "x.tar"), files);
+  });
+
   test.each(archivers)("$name: sizes beyond eight gibibytes", (one) => {
     const size = 8 ** 11 + 5;
     const path = joinPath(temporaryFolder(), "x.tar");
