@@ -224,11 +224,15 @@ class Place:
 
 def read_place(meta: dict[str, Any]) -> Place:
     """Of a welcome, or of the answer to poll."""
-    near, loaders = meta.get("near"), meta.get("loaders")
-    return Place(
-        None if near is None else [integer({"near": value}, "near") for value in _field(meta, "near", list, "an array of integers")],
-        None if loaders is None else [text({"loaders": value}, "loaders") for value in _field(meta, "loaders", list, "an array of text")],
-    )
+    near: list[int] | None = None
+    loaders: list[str] | None = None
+    if meta.get("near") is not None:
+        numbers: list[Any] = _field(meta, "near", list, "an array of integers")
+        near = [integer({"near": value}, "near") for value in numbers]
+    if meta.get("loaders") is not None:
+        texts: list[Any] = _field(meta, "loaders", list, "an array of text")
+        loaders = [text({"loaders": value}, "loaders") for value in texts]
+    return Place(near, loaders)
 
 
 def read_puzzles(meta: dict[str, Any], body: memoryview, copy: bool = False) -> list[Puzzle]:
