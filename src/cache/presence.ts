@@ -102,7 +102,9 @@ export function createPresence(folder: string): Presence {
     const names = new Set([...open.keys(), ...reserved.keys()]);
     const body = JSON.stringify([...names].map((name) => [name, reserved.get(name) ?? 0]));
     const text = `${me}\n${crc32(body)} ${Buffer.byteLength(body)}\n${body}`;
-    writeSync(fd, Buffer.from(text.padEnd(PADDED)), 0, undefined, 0);
+    const bytes = Buffer.from(text.padEnd(PADDED));
+    // where a disk gets full in the midst of it, only the next write says so
+    for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done, undefined, done);
   }
 
   /** Also tells the world that we live. Where somebody took our file away (a machine that slept), there is a new one. */

@@ -69,8 +69,12 @@ export function onDisk(real: typeof fs): {
     sync: {
       writevSync: ((fd: number, parts: readonly Uint8Array[], at: number) =>
         real.writevSync(fd, fitting(fd, parts, at), at)) as typeof fs.writevSync,
-      writeSync: ((fd: number, data: Uint8Array, _from: number, _length: undefined, at: number) =>
-        real.writevSync(fd, fitting(fd, [data], at), at)) as typeof fs.writeSync,
+      writeSync: ((fd: number, data: Uint8Array, from: number, _length: undefined, at: number) =>
+        real.writevSync(
+          fd,
+          fitting(fd, [data.subarray(from)], at),
+          at,
+        )) as unknown as typeof fs.writeSync,
     },
     promises: {
       open,

@@ -54,8 +54,9 @@ const cmake = joinPath(
   output(testPython(), ["-c", "import cmake; print(cmake.CMAKE_BIN_DIR)"]).trim(),
   "cmake",
 );
+const isThere = (program: string): boolean => !spawnSync(program, ["--version"]).error;
 const archivers = [archiver(cmake, ["-E", "tar"])];
-if (spawnSync("bsdtar", ["--version"]).error === undefined) archivers.push(archiver("bsdtar"));
+if (isThere("bsdtar")) archivers.push(archiver("bsdtar"));
 
 const endings = ["tar", "tar.gz", "tar.zst"] as const;
 const packed = archivers.flatMap((one) =>
