@@ -19,6 +19,10 @@ export interface Link {
   readonly place: Place;
   /** What the server answers beyond what every server does. */
   readonly calls: readonly string[];
+  /** Bytes that came, also of frames that are not complete. */
+  readonly received: number;
+  /** Aborted, with the error as its reason, when the connection is gone for whatever reason. */
+  readonly lost: AbortSignal;
   /** Does nothing once the connection is gone: whoever waits for an answer is told by `lost`. */
   send(message: ClientMessage): void;
   /** Answers to this id go to the sink until it is removed. `bytes` is the length of the frame. */
@@ -47,6 +51,8 @@ export interface LinkOptions {
   readonly fingerprint?: string | undefined;
   /** Milliseconds to the welcome. */
   readonly timeout: number;
+  /** Ends the attempt, later the connection: CLOSED. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Throws CONNECTION_LOST where nobody answers, else what the server refused the hello with. */
@@ -55,6 +61,8 @@ export function openLink(options: LinkOptions): Promise<Link> {
   const address = parseAddress(options.address);
   const sinks = new Map<number, Sink>();
   const reader = createReader(MAX_FRAME_BYTES);
+  const ended = new AbortController();
+  let received = 0;
 
   return new Promise((resolve, reject) => {
     let gone: StreamError | undefined;
@@ -64,13 +72,17 @@ export function openLink(options: LinkOptions): Promise<Link> {
       if (gone !== undefined) return;
       gone = error;
       clearTimeout(timer);
+      options.signal?.removeEventListener("abort", close);
       socket.destroy();
       reject(error);
+      ended.abort(error);
       for (const sink of sinks.values()) sink.lost(error);
       sinks.clear();
     };
     const lost = (reason: string): void =>
       lose(new StreamError("CONNECTION_LOST", `${options.address}: ${reason}`));
+    const close = (): void =>
+      lose(new StreamError("CLOSED", `the connection to ${options.address} has been closed`));
     const timer = setTimeout(
       () => lost(`no welcome within ${options.timeout} ms`),
       options.timeout,
@@ -80,6 +92,10 @@ export function openLink(options: LinkOptions): Promise<Link> {
       info,
       calls,
       place: { ...(near && { near }), ...(loaders && { loaders }) },
+      lost: ended.signal,
+      get received() {
+        return received;
+      },
       send(message) {
         if (gone === undefined) socket.write(packMessage(message));
       },
@@ -90,9 +106,7 @@ export function openLink(options: LinkOptions): Promise<Link> {
       detach(id) {
         sinks.delete(id);
       },
-      close() {
-        lose(new StreamError("CLOSED", `the connection to ${options.address} has been closed`));
-      },
+      close,
     });
 
     const handle = (frame: Frame): void => {
@@ -123,6 +137,7 @@ export function openLink(options: LinkOptions): Promise<Link> {
     };
 
     const filled = (bytes: number): void => {
+      received += bytes;
       try {
         const frame = reader.filled(bytes);
         if (frame !== undefined) handle(frame);
@@ -152,6 +167,8 @@ export function openLink(options: LinkOptions): Promise<Link> {
           });
     socket.on("error", (error) => lost(error.message));
     socket.on("close", () => lost("the server closed the connection"));
+    options.signal?.addEventListener("abort", close);
+    if (options.signal?.aborted === true) return close();
     const given = {
       ...(token === undefined ? {} : { token }),
       ...(fingerprint === undefined ? {} : { fingerprint }),
