@@ -22,7 +22,8 @@ import { createLookahead } from "./lookahead.ts";
 import type { Clock } from "./net/clock.ts";
 import { openOrigin, type Origin, type OriginOptions } from "./origin.ts";
 import { listingOrder } from "./plan/deal.ts";
-import { countAll, samplesOf, setUp } from "./setup.ts";
+import { partitionsOf } from "./plan/nodes.ts";
+import { countAll, countFew, samplesOf, setUp } from "./setup.ts";
 import { openCatalog } from "./counted.ts";
 import type { Catalog } from "./sources/catalog.ts";
 import { countsOf } from "./sources/counts.ts";
@@ -33,6 +34,8 @@ import { createPool } from "./workers/pool.ts";
 /** A stream of batches; batch k is a pure function of (seed, options, data). */
 export interface Stream extends CellMaker, AsyncIterable<Batch>, AsyncDisposable {
   readonly info: () => StreamInfo;
+  /** As its option `node` says; empty for a spare, undefined without one. */
+  readonly near: readonly number[] | undefined;
   /** Batches from a step on, made ahead. Their images are the caller's own. */
   batches(options?: IterateOptions): AsyncGenerator<Batch, void, undefined>;
   /** Batch `step`, or the given slots of it in the order given. Asking again gives the same bytes. STEP_OUT_OF_RANGE, BAD_SLOTS. */
@@ -63,9 +66,6 @@ export interface Internals {
   /** As OriginOptions.watch; for the command line. */
   readonly watch?: OriginOptions["watch"];
 }
-
-/** Shards that are all counted before the first batch; with more, as the stream comes to them. */
-const COUNTED_AT_ONCE = 64;
 
 /** Opens the source, checks the options against it and starts the worker threads. */
 export async function createStream(
@@ -101,15 +101,17 @@ async function start(
   { workerEntry: entry }: Internals,
 ): Promise<Stream> {
   const { plan, settings, info } = setUp(options, catalog, await origin.source.lengths());
-  const statistics = createStatistics(options, () => origin.network());
-  if (options.passes !== undefined || (catalog.cheap && catalog.shards <= COUNTED_AT_ONCE))
-    await countAll(plan, catalog, statistics);
+  const { node } = options;
+  const near = node && partitionsOf(node.index, node.count, info.partitions);
+  const statistics = createStatistics(options, () => origin.network(), catalog.opened);
+  if (options.passes !== undefined) await countAll(plan, catalog, statistics);
+  else if (catalog.cheap) await countFew(plan, catalog, statistics, near);
   for (const note of origin.notes) statistics.warn(note);
   const steps = plan.steps() ?? null;
   const pool = createPool({ threads: options.workers, settings, ...(entry && { entry }) });
   // While one cell of a thread is being made, the images of the next are read.
   const gate = createGate(options.workers * 2);
-  const lookahead = createLookahead(plan, catalog, options);
+  const lookahead = createLookahead(plan, catalog, { ...options, near });
   const making = { plan, catalog, lookahead, pool, statistics, gate, trays: createTrays() };
   const closing = new AbortController();
   let consumers = 0;
@@ -118,6 +120,7 @@ async function start(
 
   const stream: Stream = {
     statistics,
+    near,
     info: () => ({ ...info, ...samplesOf(catalog), steps, skipped: statistics.skipped() }),
     counts: () => countsOf(catalog, options.imageField),
     async *cells(requests, { format = "raw", signal } = {}) {

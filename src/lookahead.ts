@@ -20,11 +20,13 @@ export interface LookaheadOptions {
   /** Where bytes are kept: "none" is memory, which takes `memoryLimit` bytes. */
   readonly cache: string;
   readonly memoryLimit: number;
+  /** Partitions that this loader is to make: what others need is not minded until they are asked for. All where undefined. */
+  readonly near?: readonly number[] | undefined;
 }
 
 /** Shards counted at once where they have a footer that says it. */
 const MANY = 64;
-/** Steps that are remembered as looked at: those that a few consumers are at. */
+/** Steps that are remembered as looked at, those that a few consumers are at; so long another's partition is minded that was asked for. */
 const REMEMBERED = 32;
 /** Steps of a partition before anything is fetched ahead for it. While the second is looked at, the first batch is still being read, and what else comes would slow it down. */
 const ALONE = 2;
@@ -33,7 +35,7 @@ const ALONE = 2;
 export function createLookahead(
   plan: Plan,
   catalog: Catalog,
-  { prefetch, requests, cache, memoryLimit }: LookaheadOptions,
+  { prefetch, requests, cache, memoryLimit, near }: LookaheadOptions,
 ): Lookahead {
   const { spec } = plan;
   const window = createWindows(spec.window, spec.partitions).size;
@@ -43,8 +45,17 @@ export function createLookahead(
   /** By partition: what the last look had fetched ahead. */
   const ahead = new Map<number, readonly number[]>();
 
-  const waysOf = (step: number): Upcoming[] =>
-    Array.from({ length: spec.partitions }, (_, partition) => plan.upcoming(step, partition));
+  const own = near ?? Array.from({ length: spec.partitions }, (_, partition) => partition);
+  const steps = new Set<number>();
+  /** Steps looked at so far, and their number when a partition was last asked for. */
+  let turn = 0;
+  const asked = new Map<number, number>();
+
+  function waysOf(step: number): Upcoming[] {
+    const minded = new Set(own);
+    for (const [partition, last] of asked) if (turn - last <= REMEMBERED) minded.add(partition);
+    return Array.from(minded, (partition) => plan.upcoming(step, partition));
+  }
 
   /** Better before anything is fetched, or at least before half of it is, than when memory runs out. */
   function checkMemory(step: number, ways: readonly Upcoming[]): void {
@@ -66,7 +77,11 @@ export function createLookahead(
     if (looked.has(what)) return;
     looked.add(what);
     if (looked.size > REMEMBERED * spec.partitions) looked.delete(looked.values().next().value!);
-    if (partition === 0) {
+    asked.set(partition, turn);
+    if (!steps.has(step)) {
+      steps.add(step);
+      if (steps.size > REMEMBERED) steps.delete(steps.values().next().value!);
+      turn++;
       const ways = waysOf(step);
       if (cache === "none") checkMemory(step, ways);
       catalog.needs((shard) => Math.min(...ways.map((way) => way.rank(shard))));

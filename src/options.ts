@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { StreamError } from "./errors.ts";
 import type { CountsFile } from "./model.ts";
+import { nodeForms, parseNode, type NodePlace } from "./node.ts";
 import { presets, type Preset } from "./tasks/task.ts";
 
 /** One line of the mix; a string stands for `task`, `task:level` or `task:level*weight`. */
@@ -84,11 +85,15 @@ export interface ResolvedOptions extends SourceOptions {
   readonly maxSkips?: number | undefined;
   /** Worker threads. Default: one a core. Not part of the stream's identity. */
   readonly workers: number;
+  /** Which of several loaders this one is: it prefers some partitions and reads only their shards as long as it is asked for no others (docs/cluster.md). Default: there is one loader. Not part of the stream's identity. */
+  readonly node?: NodePlace | undefined;
 }
 
-/** What a caller may write: only the source is needed; sizes also as text with a unit. */
-export type StreamOptions = Partial<Omit<ResolvedOptions, Sizes>> &
-  Pick<ResolvedOptions, "source"> & { readonly [Name in Sizes]?: number | string | undefined };
+/** What a caller may write: only the source is needed; sizes also as text with a unit, a node also as `1/3`. */
+export type StreamOptions = Partial<Omit<ResolvedOptions, Sizes | "node">> &
+  Pick<ResolvedOptions, "source"> & {
+    readonly [Name in Sizes]?: number | string | undefined;
+  } & { readonly node?: NodePlace | string | undefined };
 
 type Sizes = "cacheSize" | "memoryLimit";
 
@@ -201,6 +206,10 @@ const shape: { readonly [Name in keyof ResolvedOptions]-?: z.ZodType } = {
   maxSkipShare: z.number().min(0).max(1).default(0.5),
   maxSkips: integer(0, Number.MAX_SAFE_INTEGER).optional(),
   workers: integer(1, 64).default(() => Math.min(64, availableParallelism())),
+  node: z
+    .custom((given) => parseNode(given) !== undefined, nodeForms)
+    .transform(parseNode)
+    .optional(),
 };
 
 const schema = z.strictObject(shape);

@@ -8,6 +8,7 @@ import { createCycle } from "./plan/cycle.ts";
 import { checkPlan, unevenRatio } from "./plan/check.ts";
 import { defaultDeal } from "./plan/deal.ts";
 import { createPlan, type Plan } from "./plan/plan.ts";
+import { fewestRows } from "./plan/rows.ts";
 import { mostSubstitutes } from "./plan/substitutes.ts";
 import type { Catalog } from "./sources/catalog.ts";
 import { resolveTemplates } from "./tasks/prompt.ts";
@@ -124,6 +125,41 @@ export async function countAll(
   statistics.warn(
     `partitions hold ${Math.min(...check.rows)} to ${Math.max(...check.rows)} images: those of the smallest come ${check.ratio.toFixed(2)} times as often`,
   );
+}
+
+/** Shards that are all counted before the first batch; with more, as the stream comes to them. */
+const COUNTED_AT_ONCE = 64;
+
+/** Counts the shards of a loader's partitions, of all where undefined, if they are few, and looks at these partitions. Shards of others are left alone. */
+export async function countFew(
+  plan: Plan,
+  catalog: Catalog,
+  statistics: Statistics,
+  near?: readonly number[],
+): Promise<void> {
+  const own = near && shardsOf(plan, near);
+  if ((own?.length ?? catalog.shards) > COUNTED_AT_ONCE) return;
+  if (own === undefined || own.length === catalog.shards)
+    return countAll(plan, catalog, statistics);
+  await Promise.all(own.map((shard) => catalog.tally(shard)));
+  const sources = plan.spec.sources ?? [undefined];
+  const isSmall = (partition: number): boolean =>
+    sources.some((_, source) => {
+      const rows = plan.rows(partition, source);
+      return typeof rows === "number" && rows < fewestRows;
+    });
+  // Which number of partitions would do is known with all counts only.
+  if (near?.some(isSmall)) await countAll(plan, catalog, statistics);
+}
+
+/** Shards that hold rows of the partitions. */
+function shardsOf(plan: Plan, partitions: readonly number[]): number[] {
+  const sources = plan.spec.sources ?? [undefined];
+  const held = new Set<number>();
+  for (const partition of partitions)
+    for (const source of sources.keys())
+      for (const shard of plan.order(partition, 0, source)) held.add(shard);
+  return [...held];
 }
 
 /** Images counted so far, and whether that is all of them. */

@@ -27,6 +27,8 @@ export interface Statistics {
   milliseconds(): { readonly [stage: string]: number };
   /** Undefined where no server has been needed. */
   network(): NetworkCounts | undefined;
+  /** Shards opened, fetched or counted by this loader so far, each once. */
+  shardsOpened(): number;
   spent(stage: string, time: number): void;
   readonly warnings: readonly string[];
   warn(message: string): void;
@@ -40,6 +42,7 @@ export function createStatistics(
     maxSkips = Infinity,
   }: { readonly maxSkipShare: number; readonly maxSkips?: number | undefined },
   network: () => NetworkCounts | undefined = () => undefined,
+  shardsOpened: () => number = () => 0,
 ): Statistics {
   const puzzles: Record<string, number> = {};
   const skipped: Record<string, number> = {};
@@ -57,6 +60,7 @@ export function createStatistics(
     rejected: () => ({ ...rejected }),
     milliseconds: () => ({ ...milliseconds }),
     network,
+    shardsOpened,
     warnings,
     spent: (stage, time) => add(milliseconds, stage, time),
     warn: (message) => void warnings.push(message),

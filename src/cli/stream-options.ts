@@ -46,6 +46,7 @@ const flags: {
   maxSkips: ["number", "fail when more images are unusable"],
   maxSkipShare: ["share", "fail when more of the images are unusable, 0 to 1"],
   workers: ["number", "worker threads"],
+  node: ["i/N", "this is loader i of N, 0 <= i < N: prefers its share of the partitions"],
 };
 
 const numeric: ReadonlySet<string> = new Set(["number", "pixels", "share", "seconds"]);

@@ -56,6 +56,8 @@ export interface Catalog extends Notes {
   ready(shard: number, row: number): Promise<void>;
   /** As Shard.read. Waits for a row that is still on its way. */
   read(shard: number, row: number, room?: Room): Promise<Row>;
+  /** Shards opened, fetched or counted by this catalog so far, each once; not those whose counts were given. */
+  opened(): number;
   /** What was noticed so far: of each shard when it was first opened, and each shard that could not be. */
   readonly problems: readonly Problem[];
   readonly skipped: { readonly [reason: string]: number };
@@ -88,6 +90,9 @@ export async function createCatalog(
   /** Rows counted so far of shards that are not complete. */
   const seen = new Float64Array(list.length);
   const open = new Map<number, Shard>();
+  /** Shards that the source was asked for. */
+  const touched = new Uint8Array(list.length);
+  let touches = 0;
   const noted = new Set<number>();
   const problems: Problem[] = [];
   const skipped: Record<string, number> = {};
@@ -102,7 +107,13 @@ export async function createCatalog(
   let turns = 0;
   let closing: Promise<void> | undefined;
 
+  function touch(number: number): void {
+    touches += 1 - (touched[number] ?? 1);
+    touched[number] = 1;
+  }
+
   async function opened(number: number): Promise<Shard> {
+    touch(number);
     try {
       const shard = await source.open(number, stop.signal);
       if (!shard.complete) follow(number, shard);
@@ -237,6 +248,7 @@ export async function createCatalog(
   }
 
   function learn(number: number, rows: number): number {
+    touch(number);
     if ((counts[number] as number) < 0) {
       counts[number] = rows;
       onCount?.(number, rows);
@@ -280,7 +292,9 @@ export async function createCatalog(
     prepare: (shard) => void using(shard, () => undefined).catch(() => undefined),
     prefetch(shard) {
       // it is closed at once: what is open can't give way to what is needed sooner
-      if (!closing && !held.has(shard)) closeOpened(source.open(shard, stop.signal));
+      if (closing || held.has(shard)) return;
+      touch(shard);
+      closeOpened(source.open(shard, stop.signal));
     },
     kept: (shard) => source.kept?.(shard) ?? 0,
     needs(rank) {
@@ -301,6 +315,7 @@ export async function createCatalog(
         check(shard, one);
         return one.read(row, room);
       }),
+    opened: () => touches,
     problems,
     skipped,
     fingerprintParts: () =>

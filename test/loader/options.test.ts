@@ -37,7 +37,16 @@ test("a source that is not there, or nothing that holds images", async () => {
 });
 
 test("what is left out has its default, and nothing else is there", () => {
-  const left = ["partitions", "deal", "passes", "weights", "imageField", "counts", "maxSkips"];
+  const left = [
+    "partitions",
+    "deal",
+    "passes",
+    "weights",
+    "imageField",
+    "counts",
+    "maxSkips",
+    "node",
+  ];
   const resolved = resolveStreamOptions({ source: "x" });
   expect(Object.keys(resolved).sort()).toEqual(
     optionNames.filter((name) => !left.includes(name)).sort(),
