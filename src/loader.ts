@@ -103,7 +103,11 @@ async function start(
   const { plan, settings, info } = setUp(options, catalog, await origin.source.lengths());
   const { node } = options;
   const near = node && partitionsOf(node.index, node.count, info.partitions);
-  const statistics = createStatistics(options, () => origin.network(), catalog.opened);
+  const statistics = createStatistics(
+    options,
+    () => origin.network(),
+    () => catalog.opened(),
+  );
   if (options.passes !== undefined) await countAll(plan, catalog, statistics);
   else if (catalog.cheap) await countFew(plan, catalog, statistics, near);
   for (const note of origin.notes) statistics.warn(note);
