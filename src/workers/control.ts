@@ -11,6 +11,29 @@ const STOP = 0;
 const BUSY = 1;
 const STARTING = 2;
 
+/** By job whether a thread is at it: when a thread dies, that job is to blame, and not what waited in it or was made before. */
+export interface Making {
+  begin(job: number): void;
+  end(job: number): void;
+  is(job: number): boolean;
+  readonly memory: Uint8Array<SharedArrayBuffer>;
+}
+
+/** More jobs than there ever are at once; one byte each, used again. */
+const JOBS = 1 << 12;
+
+/** In the memory of the other side where that is given. */
+export function createMaking(
+  memory: Making["memory"] = new Uint8Array(new SharedArrayBuffer(JOBS)),
+): Making {
+  return {
+    begin: (job) => void Atomics.store(memory, job % JOBS, 1),
+    end: (job) => void Atomics.store(memory, job % JOBS, 0),
+    is: (job) => Atomics.load(memory, job % JOBS) === 1,
+    memory,
+  };
+}
+
 export function createControl(threads: number): Control {
   return new Int32Array(new SharedArrayBuffer(12)).fill(threads, STARTING);
 }

@@ -3,7 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { asStreamError, StreamError, type ErrorCode } from "../errors.ts";
-import { createControl, guardExit, quiet } from "./control.ts";
+import { createControl, createMaking, guardExit, quiet } from "./control.ts";
 import type {
   CellJob,
   CellResult,
@@ -38,8 +38,11 @@ export interface PoolOptions {
 
 /** A worker makes little garbage; with V8's usual room for it, it would take a hundred batches and as many MiB to collect any. */
 const YOUNG = { maxYoungGenerationSizeMb: 3 };
-/** Tries of a cell whose worker dies under it. */
+/** Tries of a cell whose worker dies under it, and of one that was only in it when it died. */
 const TRIES = 2;
+const WAITS = 8;
+/** Of a thread: the one it makes, and one that waits, or it would lose its core whenever it asks for the next. */
+const CELLS = 2;
 
 function closedError(): StreamError {
   return new StreamError("CLOSED", "the stream was closed while a cell was being made");
@@ -50,12 +53,13 @@ function owned(rows: readonly RowData[]): ArrayBuffer[] {
   return rows.map(({ bytes }) => bytes.buffer).filter((buffer) => buffer instanceof ArrayBuffer);
 }
 
-/** Worker threads that make cells, one cell a thread at a time. A thread that dies is replaced and its cell made again. */
+/** Worker threads that make cells, one cell a thread at a time while another waits. A thread that dies is replaced and its cell made again. */
 export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   // A slab takes the largest image there can be, raw or as a JPEG that is larger than raw.
   const slabBytes = Math.max(8 << 20, settings.sizes.maxPixels * 4 + 65_536);
   const control = createControl(threads);
-  const workerData: WorkerData = { settings, slabBytes, control };
+  const making = createMaking();
+  const workerData: WorkerData = { settings, slabBytes, control, making: making.memory };
   const unguard = guardExit(control);
   const filename = fileURLToPath(
     entry ?? new URL(`./worker${extname(import.meta.url)}`, import.meta.url),
@@ -65,7 +69,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     workerData,
     minThreads: threads,
     maxThreads: threads,
-    concurrentTasksPerWorker: 1,
+    concurrentTasksPerWorker: CELLS,
     resourceLimits: YOUNG,
   });
   const jobs = new Map<
@@ -113,11 +117,10 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     port.postMessage(reply, reply.row ? owned([reply.row]) : []);
   }
 
-  async function tryOnce(order: CellOrder): Promise<CellResult> {
+  async function tryOnce(id: number, order: CellOrder): Promise<CellResult> {
     const rows = await order.rows();
     // A pool that was destroyed would start a thread for it.
     if (closed) throw closedError();
-    const id = nextJob++;
     const lost = Promise.withResolvers<never>();
     jobs.set(id, { order, fail: lost.reject });
     // A job that waits for a thread to start would not keep the process from ending.
@@ -148,15 +151,20 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
       return deaths;
     },
     async make(order) {
-      for (let tries = 1; ; tries++) {
+      let tries = 0;
+      for (let waits = 0; ;) {
+        const id = nextJob++;
         let result: CellResult;
         try {
-          result = await tryOnce(order);
+          result = await tryOnce(id, order);
         } catch (error) {
           if (closed) throw closedError();
           if (error instanceof StreamError) throw error; // a row could not be read
+          const guilty = making.is(id);
+          making.end(id);
+          if (!guilty && ++waits < WAITS) continue;
           deaths++;
-          if (tries < TRIES) continue;
+          if (++tries < TRIES) continue;
           const { step, cell } = order.job;
           const keys = [...new Set(order.job.slots.map(({ row }) => row))];
           throw new StreamError(

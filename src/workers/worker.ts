@@ -1,4 +1,4 @@
-/** Entry of a worker thread: owns the memory, makes one cell at a time. Piscina calls the default export. */
+/** Entry of a worker thread: owns the memory, makes one cell at a time, while the next waits. Piscina calls the default export. */
 import { busy, checkOpen, idle } from "./busy.ts";
 import { MessageChannel, parentPort, workerData } from "node:worker_threads";
 import { asStreamError, StreamError, type ErrorCode } from "../errors.ts";
@@ -17,13 +17,15 @@ import {
   type WorkerReady,
   type WorkerSettings,
 } from "./messages.ts";
-import type { Control } from "./control.ts";
+import { createMaking, type Control, type Making } from "./control.ts";
 import { createSlabs } from "./slabs.ts";
 
 export interface WorkerData {
   readonly settings: WorkerSettings;
   readonly slabBytes: number;
   readonly control: Control;
+  /** Of Making. */
+  readonly making: Making["memory"];
 }
 
 const given = workerData as WorkerData;
@@ -65,8 +67,32 @@ function requested(job: number, slot: number, offset: number): Promise<RowData> 
   });
 }
 
+const making = createMaking(given.making);
+let present: Promise<CellResult> | undefined;
+
+/** A cell that comes while another waits for its rows or a decoder waits in turn: both would use the same memory. */
+export async function alone(
+  job: CellJob,
+  work: (job: CellJob) => Promise<CellResult>,
+): Promise<CellResult> {
+  while (present) {
+    await present;
+    await new Promise(setImmediate); // the other's result goes out first
+  }
+  making.begin(job.id);
+  present = work(job);
+  try {
+    return await present;
+  } finally {
+    present = undefined;
+    making.end(job.id);
+  }
+}
+
 /** Errors are told in the result: a rejection always means that the thread died. */
-export default async function make(job: CellJob): Promise<CellResult> {
+export default (job: CellJob): Promise<CellResult> => alone(job, make);
+
+async function make(job: CellJob): Promise<CellResult> {
   try {
     busy();
     const workshop = {

@@ -3,7 +3,7 @@
  * first thread that comes to the cell fails: it leaves that file behind.
  */
 import { openSync } from "node:fs";
-import make from "../../src/workers/worker.ts";
+import make, { alone } from "../../src/workers/worker.ts";
 import type { CellJob, CellResult } from "../../src/workers/messages.ts";
 
 export interface Fault {
@@ -28,16 +28,20 @@ function isTime(): boolean {
 
 if (fault.kind === "start" && isTime()) throw new Error("this thread does not start");
 
-export default async function makeOrDie(job: CellJob): Promise<CellResult> {
-  if (job.step !== fault.step || job.cell !== fault.cell || !isTime()) return make(job);
-  if (fault.kind === "exit") process.exit(3);
-  if (fault.kind === "throw") {
+export default (job: CellJob): Promise<CellResult> =>
+  job.step === fault.step && job.cell === fault.cell && isTime() ? die(job) : make(job);
+
+async function die(job: CellJob): Promise<CellResult> {
+  if (fault.kind === "late") {
+    const result = await make(job);
+    setImmediate(() => process.exit(4));
+    return result;
+  }
+  return alone(job, () => {
+    if (fault.kind === "exit") process.exit(3);
     setImmediate(() => {
       throw new Error("thrown on purpose");
     });
     return new Promise(() => {});
-  }
-  const result = await make(job);
-  setImmediate(() => process.exit(4));
-  return result;
+  });
 }
