@@ -177,7 +177,13 @@ describe("what reaches a batch", () => {
     const clock = uses(/performance\.|\bhrtime\b/).filter(
       (name) => !/^(cli|net|cache)\//.test(name),
     );
-    expect(clock).toEqual(["cells.ts", "shards/pace.ts", "transport/client.ts", "workers/cell.ts"]);
+    expect(clock).toEqual([
+      "cells.ts",
+      "shards/pace.ts",
+      "transport/client.ts",
+      "transport/tally.ts",
+      "workers/cell.ts",
+    ]);
   });
 
   test("powers are of whole numbers", () => {

@@ -15,6 +15,7 @@ import {
 } from "./messages.ts";
 import { createOutlet } from "./outlet.ts";
 import { startRequest, type RequestContext, type Running } from "./request.ts";
+import type { Activity, RequestKind, Tally, Waiting } from "./tally.ts";
 
 /** What one client may ask of a server. */
 export interface Limits {
@@ -57,9 +58,25 @@ export interface ConnectionContext {
   loaders(): readonly string[] | undefined;
   /** SHA-256 of the token, where one is wanted. */
   readonly token: Buffer | undefined;
+  readonly tally: Tally;
   onFeedback(feedback: Feedback): void;
   onError(error: StreamError): void;
+  onEvent(event: ServerEvent): void;
 }
+
+/** What a log may want to know. Texts are the client's own: they may hold anything. */
+export type ServerEvent =
+  | { readonly kind: "joined"; readonly client: ClientInfo }
+  /** With the reason, where it is the server that ended it. */
+  | { readonly kind: "left"; readonly client: ClientInfo; readonly error?: StreamError }
+  /** A client before its hello, or one too many. */
+  | { readonly kind: "refused"; readonly address: string; readonly error: StreamError }
+  | {
+      readonly kind: "failed";
+      readonly client: ClientInfo;
+      readonly request: RequestKind;
+      readonly error: StreamError;
+    };
 
 export interface ClientInfo {
   /** As the client calls itself; empty before its hello. */
@@ -71,12 +88,16 @@ export interface ClientInfo {
   readonly sentBytes: number;
   /** Rewards received. */
   readonly rewards: number;
+  /** What it waits for, or is waited for. */
+  readonly waiting: Waiting;
 }
 
 export interface Connection {
   info(): ClientInfo;
   /** Tells the client why and closes. */
   close(reason: StreamError): void;
+  /** Finishes what was asked for, refuses more with CLOSED, then closes; a client that waits for nothing is sent away at once. */
+  drain(reason: StreamError): void;
   /** The socket is closed, all work for it has stopped and every cell has been released. */
   readonly finished: Promise<void>;
 }
@@ -89,16 +110,29 @@ export const tokenDigest = (token: string): Buffer =>
 
 /** Answers one client until either side goes. Nothing that a client sends throws here. */
 export function serveConnection(socket: Socket, context: ConnectionContext): Connection {
-  const { maker, limits } = context;
-  const outlet = createOutlet(socket, limits.queued);
+  const { maker, limits, tally } = context;
+  const outlet = createOutlet(socket, limits.queued, tally);
   const reader = createReader(limits.helloFrame);
   const running = new Map<number, Running>();
   const work = new Set<Promise<void>>();
   const address =
     socket.remoteAddress === undefined ? "unix" : `${socket.remoteAddress}:${socket.remotePort}`;
   let hello: Extract<ClientMessage, { kind: "hello" }> | undefined;
+  let activity: Activity | undefined;
   let rewards = 0;
   let leaving = false;
+  let draining: StreamError | undefined;
+  let ended: StreamError | undefined;
+
+  const info = (): ClientInfo => ({
+    name: hello?.client ?? "",
+    address,
+    format: hello?.format ?? "raw",
+    requests: running.size,
+    sentBytes: outlet.sent,
+    rewards,
+    waiting: activity?.waiting ?? "request",
+  });
 
   const leave = (): void => {
     leaving = true;
@@ -108,10 +142,13 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
   const close = (reason?: StreamError): void => {
     if (leaving) return;
     leave();
-    if (reason !== undefined)
+    if (reason !== undefined) {
+      ended = reason;
+      tally.connection(reason.code);
       void outlet.write([
         packMessage({ kind: "error", code: reason.code, message: reason.message.toWellFormed() }),
       ]);
+    }
     socket.end();
     // What the client still sends is read and dropped: closing with unread bytes would reset the connection and lose the error.
     setTimeout(() => socket.destroy(), FAREWELL).unref();
@@ -146,46 +183,67 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
         `this server speaks protocol ${PROTOCOL_VERSION}, the client ${message.protocol}`,
       );
     }
-    const info = maker.info();
-    if (message.fingerprint !== undefined && message.fingerprint !== info.fingerprint) {
+    const stream = maker.info();
+    if (message.fingerprint !== undefined && message.fingerprint !== stream.fingerprint) {
       throw new StreamError(
         "OTHER_STREAM",
-        `this server's stream is ${info.fingerprint}, not ${message.fingerprint.slice(0, 200)}`,
+        `this server's stream is ${stream.fingerprint}, not ${message.fingerprint.slice(0, 200)}`,
       );
     }
     clearTimeout(handshake);
     hello = message;
+    activity = tally.client();
+    tally.connection("welcomed");
     reader.limit = limits.clientFrame;
     void outlet.write([
-      packMessage({ kind: "welcome", protocol: PROTOCOL_VERSION, info, calls, ...place() }),
+      packMessage({ kind: "welcome", protocol: PROTOCOL_VERSION, info: stream, calls, ...place() }),
     ]);
+    context.onEvent({ kind: "joined", client: info() });
   };
 
   const start = (
     message: Extract<ClientMessage, { kind: "get" | "stream" | "counts" }>,
     format: ImageFormat,
+    activity: Activity,
   ): void => {
     const { id } = message;
     if (running.has(id))
       throw new StreamError("PROTOCOL", `request ${id} has not been answered yet, its id is taken`);
+    if (draining) return refuse(message, draining);
     if (running.size >= limits.requests) {
       const reason = `at most ${limits.requests} requests of one connection at a time`;
-      void outlet.write([packMessage({ kind: "error", id, code: "LIMIT", message: reason })]);
-      return;
+      return refuse(message, new StreamError("LIMIT", reason));
     }
     if (message.kind === "stream") checkCredit(id, message.credit);
     const own: RequestContext = {
       maker,
       outlet,
       format,
+      tally,
+      activity,
       onError: (error) => context.onError(error),
+      onFailure: (request, error) =>
+        context.onEvent({ kind: "failed", client: info(), request, error }),
     };
     const done = (): void => void running.delete(id);
     const request =
       message.kind === "counts" ? startCounts(id, own, done) : startRequest(message, own, done);
     running.set(id, request);
-    const finished = request.finished.then(() => void work.delete(finished));
+    const finished = request.finished.then(() => {
+      work.delete(finished);
+      if (draining && work.size === 0) close(draining);
+    });
     work.add(finished);
+  };
+
+  const refuse = (
+    { id, kind }: { readonly id: number; readonly kind: RequestKind },
+    error: StreamError,
+  ): void => {
+    const { code, message } = error;
+    tally.request(kind, code);
+    void outlet.write([packMessage({ kind: "error", id, code, message })]);
+    context.onEvent({ kind: "failed", client: info(), request: kind, error });
   };
 
   const checkCredit = (id: number, bytes: number): void => {
@@ -197,14 +255,14 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
   };
 
   const handle = (message: ClientMessage): void => {
-    if (hello === undefined) return greet(message);
+    if (hello === undefined || activity === undefined) return greet(message);
     switch (message.kind) {
       case "hello":
         throw new StreamError("PROTOCOL", "a second hello");
       case "get":
       case "stream":
       case "counts":
-        return start(message, hello.format);
+        return start(message, hello.format, activity);
       case "credit": {
         // A request that has just ended may still be given credit.
         const credit = running.get(message.id)?.credit;
@@ -248,18 +306,20 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
   socket.on("error", leave);
 
   return {
-    info: () => ({
-      name: hello?.client ?? "",
-      address,
-      format: hello?.format ?? "raw",
-      requests: running.size,
-      sentBytes: outlet.sent,
-      rewards,
-    }),
+    info,
     close,
+    drain(reason) {
+      draining = reason;
+      for (const request of running.values()) request.drain();
+      if (work.size === 0) close(reason);
+    },
     finished: new Promise<void>((resolve) => {
       socket.once("close", () => {
         leave();
+        activity?.end();
+        if (hello)
+          context.onEvent({ kind: "left", client: info(), ...(ended && { error: ended }) });
+        else if (ended) context.onEvent({ kind: "refused", address, error: ended });
         resolve();
       });
     }).then(async () => {

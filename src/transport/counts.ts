@@ -14,7 +14,8 @@ const FIXED = 50;
 
 /** The server's side. */
 export function startCounts(id: number, context: RequestContext, onDone: () => void): Running {
-  const { maker, outlet } = context;
+  const { maker, outlet, tally, activity } = context;
+  const idle = activity.begin();
   let cancelled = false;
 
   async function run(): Promise<void> {
@@ -32,9 +33,12 @@ export function startCounts(id: number, context: RequestContext, onDone: () => v
     } catch (thrown) {
       failure = asStreamError(thrown);
       context.onError(failure);
+      context.onFailure("counts", failure);
     }
+    tally.request("counts", cancelled ? "cancelled" : (failure?.code ?? "ok"));
     // The id is free before the client can know it.
     onDone();
+    idle();
     const last = failure && { code: failure.code, message: failure.message.toWellFormed() };
     void outlet.write([packMessage(last ? { kind: "error", id, ...last } : { kind: "done", id })]);
   }
@@ -44,6 +48,7 @@ export function startCounts(id: number, context: RequestContext, onDone: () => v
     cancel() {
       cancelled = true;
     },
+    drain() {},
     finished: run(),
   };
 }

@@ -1,4 +1,5 @@
 import type { Socket } from "node:net";
+import type { Tally } from "./tally.ts";
 
 /** The writing side of a socket, with its bytes counted. */
 export interface Outlet {
@@ -10,7 +11,11 @@ export interface Outlet {
   room(): Promise<void>;
 }
 
-export function createOutlet(socket: Socket, limit: number): Outlet {
+export function createOutlet(
+  socket: Socket,
+  limit: number,
+  tally: Pick<Tally, "bytes" | "queued">,
+): Outlet {
   let queued = 0;
   let sent = 0;
   const writes = new Set<() => void>();
@@ -37,10 +42,13 @@ export function createOutlet(socket: Socket, limit: number): Outlet {
       if (socket.closed || bytes === 0) return Promise.resolve();
       queued += bytes;
       sent += bytes;
+      tally.bytes(bytes);
+      tally.queued(bytes);
       return new Promise((resolve) => {
         const settle = (): void => {
           if (!writes.delete(settle)) return;
           queued -= bytes;
+          tally.queued(-bytes);
           resolve();
           wake();
         };

@@ -5,6 +5,7 @@ import { cellFrames } from "./cells.ts";
 import { createCredit, type Credit } from "./credit.ts";
 import { packMessage, type ClientMessage, type PlainMessage } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
+import type { Activity, Outcome, Tally } from "./tally.ts";
 
 /** One get or stream of one client, from the maker's cells to frames in the socket. */
 export interface Running {
@@ -12,6 +13,8 @@ export interface Running {
   readonly credit: Credit | undefined;
   /** The client wants no more of it. */
   cancel(): void;
+  /** The server is about to go: a stream ends with the step that it is in, without a last word. Anything else goes on to its end. */
+  drain(): void;
   /** The work has stopped and every cell has been released. Never rejects. */
   readonly finished: Promise<void>;
 }
@@ -20,27 +23,37 @@ export interface RequestContext {
   readonly maker: CellMaker;
   readonly outlet: Outlet;
   readonly format: ImageFormat;
+  readonly tally: Tally;
+  readonly activity: Activity;
   /** A failure that is nobody's but ours. */
   onError(error: StreamError): void;
+  /** A request that was answered with an error, whoever is to blame. */
+  onFailure(kind: "get" | "stream" | "counts", error: StreamError): void;
 }
 
 type Asked = Extract<ClientMessage, { kind: "get" | "stream" }>;
 
 export function startRequest(asked: Asked, context: RequestContext, onDone: () => void): Running {
-  const { maker, outlet, format } = context;
+  const { maker, outlet, format, tally, activity } = context;
   const abort = new AbortController();
   const credit = asked.kind === "stream" ? createCredit(asked.credit) : undefined;
   const writes = new Set<Promise<void>>();
+  const idle = activity.begin();
+  let cancelled = false;
+  let draining = false;
+  let drained = false;
+  /** Whether something of a step has been sent, or is about to be, and not yet its end. */
+  let begun = false;
 
   /** Both settle with false when the request was cancelled meanwhile. */
   const room = async (): Promise<boolean> => {
-    await outlet.room();
+    await activity.wait("socket", outlet.room());
     // A maker that is always ahead and a kernel that takes everything would never let a cancel in.
     await setImmediate();
     return !abort.signal.aborted;
   };
   const ready = async (): Promise<boolean> => {
-    await credit?.available();
+    if (credit) await activity.wait("credit", credit.available());
     return await room();
   };
 
@@ -52,6 +65,7 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
         credit?.take(frame.bytes);
         written.push(outlet.write([frame.head, ...frame.images]));
       }
+      tally.cell(cell.puzzles.length, cell.failed.length);
       return true;
     } finally {
       const released = Promise.all(written).then(() => {
@@ -68,6 +82,7 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
     const endBefore = async (next: number): Promise<void> => {
       for (; step < next && (await room()); step++) {
         void outlet.write([packMessage({ kind: "end", id: asked.id, step })]);
+        tally.batch();
       }
     };
     const unfinished = (): boolean => step < first + steps;
@@ -76,18 +91,24 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
     try {
       // What ends a stream needs no credit, so nothing is asked of it behind its last step.
       while (unfinished() && (await ready())) {
-        const next = await cells.next();
+        const next = await activity.wait("cells", cells.next());
         if (next.done === true) break;
         const cell = next.value;
         if (abort.signal.aborted) {
           cell.release();
           break;
         }
+        begun = true;
         await endBefore(cell.step);
         if (!(await sendCell(cell))) break;
         if (!cell.last) continue;
         if (asked.kind === "get") return;
         await endBefore(cell.step + 1);
+        begun = false;
+        if (draining && unfinished()) {
+          drained = true;
+          return;
+        }
       }
     } finally {
       await cells.return?.();
@@ -108,17 +129,31 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
       error = asStreamError(thrown);
     }
     if (error?.code === "INTERNAL" && !abort.signal.aborted) context.onError(error);
+    const outcome: Outcome = cancelled ? "cancelled" : drained ? "drained" : (error?.code ?? "ok");
+    tally.request(asked.kind, outcome);
+    if (error && outcome === error.code) context.onFailure(asked.kind, error);
     // The id is free before the client can know it.
     onDone();
-    void outlet.write([packMessage(lastWord(asked, error, abort.signal.aborted))]);
+    idle();
+    if (outcome !== "drained")
+      void outlet.write([packMessage(lastWord(asked, error, abort.signal.aborted))]);
+    if (asked.kind === "get" && outcome === "ok") tally.batch();
     await Promise.all(writes);
   };
 
   return {
     credit,
     cancel() {
+      cancelled = true;
       abort.abort();
       credit?.close();
+    },
+    drain() {
+      draining = true;
+      if (credit === undefined || begun) return;
+      drained = true;
+      abort.abort();
+      credit.close();
     },
     finished: run().catch((thrown: unknown) => {
       context.onError(asStreamError(thrown));

@@ -15,11 +15,14 @@ import {
   type ConnectionContext,
   type Feedback,
   type Limits,
+  type ServerEvent,
 } from "./connection.ts";
 import { listen } from "./listen.ts";
 import { packMessage } from "./messages.ts";
+import { createTally, type ServerCounts } from "./tally.ts";
 
-export type { ClientInfo, Feedback, Limits } from "./connection.ts";
+export type { ClientInfo, Feedback, Limits, ServerEvent } from "./connection.ts";
+export type { ServerCounts } from "./tally.ts";
 
 export interface ServerOptions {
   /** `tcp://127.0.0.1:7531`, `tcp://[::1]:0` or `unix:///run/ssl-r1.sock`; port 0 lets the system choose. */
@@ -34,6 +37,8 @@ export interface ServerOptions {
   readonly onFeedback?: (feedback: Feedback) => void;
   /** Failures that are the server's own, for its log. */
   readonly onError?: (error: StreamError) => void;
+  /** Who came, who left, what was refused; for its log. */
+  readonly onEvent?: (event: ServerEvent) => void;
 }
 
 export interface Server {
@@ -41,6 +46,13 @@ export interface Server {
   readonly address: string;
   /** Those connected now. */
   readonly clients: readonly ClientInfo[];
+  /** What was done so far, for metrics. */
+  counts(): ServerCounts;
+  /**
+   * Takes no more clients, refuses requests with CLOSED, finishes those under way (a stream ends with the step that it is in) and disconnects everybody:
+   * clients go to another loader. Settles when all have gone, which may take as long as a client does not read. Idempotent.
+   */
+  drain(): Promise<void>;
   /** Disconnects everybody; settles when all work has stopped and every cell has been released. Idempotent. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -51,19 +63,28 @@ export async function createServer(maker: CellMaker, options: ServerOptions): Pr
   const address = parseAddress(options.listen);
   if (options.token === "") throw new StreamError("BAD_OPTION", "token is empty");
   const limits: Limits = { ...defaultLimits, ...options.limits };
+  const tally = createTally();
   const context: ConnectionContext = {
     maker,
     limits,
+    tally,
     loaders: () => options.loaders?.(),
     token: options.token === undefined ? undefined : tokenDigest(options.token),
     onFeedback: (feedback) => options.onFeedback?.(feedback),
     onError: (error) => options.onError?.(error),
+    onEvent: (event) => options.onEvent?.(event),
   };
+  let draining: Promise<void> | undefined;
   const connections = new Set<Connection>();
   const open = new Set<Promise<void>>();
 
   const accept = (socket: Socket): void => {
-    if (connections.size >= limits.connections) return refuse(socket, limits.connections);
+    if (connections.size >= limits.connections) {
+      const error = new StreamError("LIMIT", `at most ${limits.connections} clients at a time`);
+      tally.connection(error.code);
+      context.onEvent({ kind: "refused", address: socket.remoteAddress ?? "unix", error });
+      return refuse(socket, error);
+    }
     const connection = serveConnection(socket, context);
     connections.add(connection);
     const finished = connection.finished.then(() => {
@@ -71,6 +92,7 @@ export async function createServer(maker: CellMaker, options: ServerOptions): Pr
       open.delete(finished);
     });
     open.add(finished);
+    if (draining) connection.drain(goingAway());
   };
 
   const server = createSocketServer(
@@ -83,6 +105,15 @@ export async function createServer(maker: CellMaker, options: ServerOptions): Pr
     context.onError(new StreamError("INTERNAL", error.message, { cause: error })),
   );
 
+  const drain = async (): Promise<void> => {
+    const stopped = new Promise<void>((resolve) => {
+      server.close(() => resolve());
+    });
+    for (const connection of connections) connection.drain(goingAway());
+    await stopped;
+    await Promise.all(open);
+  };
+
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> =>
     (closing ??= stop(server, connections).then(async () => {
@@ -93,6 +124,8 @@ export async function createServer(maker: CellMaker, options: ServerOptions): Pr
     get clients() {
       return [...connections].map((connection) => connection.info());
     },
+    counts: () => tally.counts(),
+    drain: () => (draining ??= drain()),
     close,
     [Symbol.asyncDispose]: close,
   };
@@ -101,16 +134,16 @@ export async function createServer(maker: CellMaker, options: ServerOptions): Pr
 function stop(server: SocketServer, connections: Iterable<Connection>): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
-    for (const connection of connections)
-      connection.close(new StreamError("CLOSED", "the server is shutting down"));
+    for (const connection of connections) connection.close(goingAway());
   });
 }
 
-function refuse(socket: Socket, limit: number): void {
+function goingAway(): StreamError {
+  return new StreamError("CLOSED", "the server is shutting down");
+}
+
+function refuse(socket: Socket, { code, message }: StreamError): void {
   socket.on("error", () => {});
   socket.resume();
-  socket.end(
-    packMessage({ kind: "error", code: "LIMIT", message: `at most ${limit} clients at a time` }),
-    () => socket.destroy(),
-  );
+  socket.end(packMessage({ kind: "error", code, message }), () => socket.destroy());
 }
