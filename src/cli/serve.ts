@@ -1,16 +1,20 @@
 import { once } from "node:events";
+import { hostname } from "node:os";
 import { Command } from "commander";
 import { pino } from "pino";
 import type { Stream } from "../loader.ts";
 import type { CellMaker } from "../model.ts";
+import { findNode, parseNode, type FoundNode } from "../node.ts";
 import { createServer, type Server } from "../transport/server.ts";
 import { tokenOf, type TokenOptions } from "./counts.ts";
 import { createTraffic, listed, skippedText } from "./progress.ts";
 import { withStreamOptions } from "./stream-options.ts";
+import { tellOf } from "./told-loaders.ts";
 import { withStream } from "./with-stream.ts";
 
 interface ServeOptions extends TokenOptions {
   readonly listen: string;
+  readonly loaders?: string;
   readonly insecure?: boolean;
   readonly json?: boolean;
 }
@@ -20,6 +24,10 @@ export function serveCommand(): Command {
   return withStreamOptions(new Command("serve"))
     .description("serve batches on a socket until it is told to end")
     .option("--listen <address>", "tcp://host:port or unix:///path", "tcp://127.0.0.1:7531")
+    .option(
+      "--loaders <list>",
+      "all loaders of the stream, for clients that know one: addresses, file:///... or dns+tcp://...",
+    )
     .option("--token <text>", "what clients must present; better in SSL_R1_TOKEN or a file")
     .option("--token-file <file>", "file that holds the token")
     .option("--insecure", "allow an address beyond loopback without encryption")
@@ -34,6 +42,8 @@ export function serveCommand(): Command {
       const out = options.json
         ? { write: (line: string) => log.info(line.trim()) }
         : process.stderr;
+      const told = options.loaders === undefined ? undefined : await tellOf(options.loaders, warn);
+      let found: FoundNode | undefined;
       const answer = async (stream: Stream): Promise<void> => {
         const followed = follow(stream);
         const traffic = createTraffic();
@@ -42,14 +52,18 @@ export function serveCommand(): Command {
           listen: options.listen,
           ...(token !== undefined && { token }),
           ...(options.insecure && { insecure: true }),
+          ...(told && { loaders: () => told.list() }),
           onError: (error) => warn(`error ${error.code}: ${error.message}`),
         });
-        const { fingerprint, batch, partitions, entries, shards, samples } = stream.info();
+        const { fingerprint, batch, partitions, entries, shards, samples, counted } = stream.info();
+        const { near } = stream;
+        const node = found && { node: `${found.index}/${found.count}`, near };
+        if (found) out.write(`${nodeText(found, near ?? [], partitions)}\n`);
         for (const warning of stream.statistics.warnings) warn(`warning: ${warning}`);
         process.stdout.write(
           options.json
-            ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, pid: process.pid })}\n`
-            : `listening on ${server.address}\n${samples} images in ${shards} shards; batches of ${batch}; ${entries.map(({ name }) => name).join(", ")}\nfingerprint ${fingerprint}\n`,
+            ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, ...node, pid: process.pid })}\n`
+            : `listening on ${server.address}\n${samples} images${counted ? "" : " counted so far"} in ${shards} shards; batches of ${batch}; ${entries.map(({ name }) => name).join(", ")}\nfingerprint ${fingerprint}\n`,
         );
         const timer = progress
           ? setInterval(() => show(stream, server, followed, traffic), 500)
@@ -60,8 +74,28 @@ export function serveCommand(): Command {
         if (progress) process.stderr.write("\n");
       };
       // its own line tells of the wait for the first batch, too
-      await withStream(source, options, answer, { out, first: !progress });
+      await withStream(source, options, answer, {
+        out,
+        first: !progress,
+        adjust(given) {
+          const own = parseNode(given.node);
+          // what is no node at all is refused where all options are
+          if (given.node === undefined) found = findNode(process.env, hostname());
+          else if (own) found = { ...own, from: "option node" };
+          return found ? { ...given, node: { index: found.index, count: found.count } } : given;
+        },
+      }).finally(() => told?.close());
     });
+}
+
+/** `node 1/3 (by RANK and WORLD_SIZE): prefers partitions 2 to 3 of 4`. */
+function nodeText({ index, count, from }: FoundNode, near: readonly number[], of: number): string {
+  const [first, last] = [near[0], near.at(-1)];
+  const what =
+    first === undefined
+      ? `a spare: prefers none of ${of} partitions`
+      : `prefers ${first === last ? `partition ${first}` : `partitions ${first} to ${last}`} of ${of}`;
+  return `node ${index}/${count} (by ${from}): ${what}`;
 }
 
 interface Followed {
@@ -80,6 +114,7 @@ function follow(stream: Stream): Followed {
     at: performance.now(),
     maker: {
       info: stream.info,
+      near: stream.near,
       counts: () => stream.counts(),
       async *cells(requests, options) {
         for await (const cell of stream.cells(requests, options)) {

@@ -1,5 +1,6 @@
 import { createStream, type Stream } from "../loader.ts";
 import type { Batch } from "../model.ts";
+import type { StreamOptions } from "../options.ts";
 import type { NetworkCounts } from "../statistics.ts";
 import { withCounts } from "./counts.ts";
 import { createTraffic, listed, showProgress, skippedText, type Output } from "./progress.ts";
@@ -10,6 +11,8 @@ interface Telling {
   readonly out?: Output;
   /** Whether the wait for the first batch is told, too; yes. */
   readonly first?: boolean;
+  /** The options that the stream gets, by those of the command line and its config file. */
+  readonly adjust?: (options: StreamOptions) => StreamOptions;
 }
 
 /**
@@ -20,14 +23,15 @@ export async function withStream(
   source: readonly string[],
   options: object,
   use: (stream: Stream) => Promise<void>,
-  { out, first = true }: Telling = {},
+  { out, first = true, adjust = (given) => given }: Telling = {},
 ): Promise<void> {
   const traffic = createTraffic();
   let network = (): NetworkCounts | undefined => undefined;
   const opening = showProgress(() => listed(["listing", traffic(network())]), out);
   let stream: Stream;
   try {
-    stream = await createStream(await withCounts(streamOptions(source, { ...options }), options), {
+    const given = adjust(streamOptions(source, { ...options }));
+    stream = await createStream(await withCounts(given, options), {
       watch: (now) => (network = now),
     });
   } finally {
