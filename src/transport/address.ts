@@ -1,9 +1,9 @@
 import { isIPv6 } from "node:net";
 import { StreamError } from "../errors.ts";
 
-/** Where a server listens: `tcp://host:port`, `tcp://[::1]:port` or `unix:///absolute/path`. Port 0 lets the system choose. */
+/** Where a server listens: `tcp://host:port`, `tcp://[::1]:port`, the same with `tls://`, or `unix:///absolute/path`. Port 0 lets the system choose. */
 export type Address =
-  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "tcp" | "tls"; readonly host: string; readonly port: number }
   | { readonly kind: "unix"; readonly path: string };
 
 /** Throws BAD_OPTION. */
@@ -13,16 +13,17 @@ export function parseAddress(text: string): Address {
     if (!path.startsWith("/") || path.includes("\0")) throw bad(text);
     return { kind: "unix", path };
   }
-  const match = /^tcp:\/\/(?:\[([^\]/]+)\]|([^:/[\]]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
+  const match = /^(tcp|tls):\/\/(?:\[([^\]/]+)\]|([^:/[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[2] ?? match?.[3];
+  const port = Number(match?.[4]);
   if (host === undefined || port > 65_535) throw bad(text);
-  return { kind: "tcp", host, port };
+  return { kind: match?.[1] === "tls" ? "tls" : "tcp", host, port };
 }
 
 export function formatAddress(address: Address): string {
   if (address.kind === "unix") return `unix://${address.path}`;
-  return `tcp://${isIPv6(address.host) ? `[${address.host}]` : address.host}:${address.port}`;
+  const { kind, host, port } = address;
+  return `${kind}://${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 
 /** 127.0.0.0/8 and ::1, the latter also as a mapped IPv4 address. */
@@ -33,6 +34,6 @@ export function isLoopback(ip: string): boolean {
 function bad(text: string): StreamError {
   return new StreamError(
     "BAD_OPTION",
-    `an address is tcp://host:port, tcp://[ipv6]:port or unix:///absolute/path, not ${JSON.stringify(text)}`,
+    `an address is tcp://host:port, tls://host:port ([ipv6] in brackets) or unix:///absolute/path, not ${JSON.stringify(text)}`,
   );
 }

@@ -6,9 +6,12 @@ import { receiveCounts } from "./counts.ts";
 import { openLink, type Link } from "./link.ts";
 import type { Reward } from "./messages.ts";
 import { receiveStep, receiveSteps } from "./receive.ts";
+import type { ClientTls } from "./tls.ts";
 
 export interface ConnectOptions {
   readonly token?: string;
+  /** What a server at a `tls:` address must show, and what is shown to it. */
+  readonly tls?: ClientTls;
   /** How images travel. Default raw. */
   readonly imageFormat?: ImageFormat;
   /** For the server's log. */
@@ -50,10 +53,11 @@ export interface Client {
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 2_000;
 
-/** Connects to a server at `tcp://host:port` or `unix:///path`. The first connection is tried once. */
+/** Connects to a server at `tcp://host:port`, `tls://host:port` or `unix:///path`. The first connection is tried once. */
 export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
   const {
     token,
+    tls,
     imageFormat = "raw",
     name = "ssl-r1-stream (Node)",
     timeout = 10_000,
@@ -68,6 +72,7 @@ export async function connect(url: string, options: ConnectOptions = {}): Promis
     const opened = await openLink({
       address: url,
       token,
+      tls,
       format: imageFormat,
       name,
       fingerprint,

@@ -1,7 +1,8 @@
-import { connect, type Socket } from "node:net";
+import { connect, type OnReadOpts, type Socket } from "node:net";
+import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { asStreamError, StreamError } from "../errors.ts";
 import type { ImageFormat, StreamInfo } from "../model.ts";
-import { parseAddress } from "./address.ts";
+import { parseAddress, type Address } from "./address.ts";
 import { createReader, MAX_FRAME_BYTES, PREFIX_BYTES, type Frame } from "./frame.ts";
 import {
   packMessage,
@@ -11,6 +12,7 @@ import {
   type Place,
   type ServerMessage,
 } from "./messages.ts";
+import { clientTls, tlsFailure, type ClientTls } from "./tls.ts";
 
 /** One connection of a client, from hello to the end. */
 export interface Link {
@@ -46,6 +48,8 @@ type Welcome = Extract<ServerMessage, { kind: "welcome" }>;
 export interface LinkOptions {
   readonly address: string;
   readonly token?: string | undefined;
+  /** For tls addresses. */
+  readonly tls?: ClientTls | undefined;
   readonly format: ImageFormat;
   readonly name: string;
   readonly fingerprint?: string | undefined;
@@ -59,6 +63,7 @@ export interface LinkOptions {
 export function openLink(options: LinkOptions): Promise<Link> {
   const { token, format, name, fingerprint } = options;
   const address = parseAddress(options.address);
+  const secure = address.kind === "tls" ? clientTls(address.host, options.tls) : undefined;
   const sinks = new Map<number, Sink>();
   const reader = createReader(MAX_FRAME_BYTES);
   const ended = new AbortController();
@@ -154,18 +159,12 @@ export function openLink(options: LinkOptions): Promise<Link> {
         return true;
       },
     };
-    const socket: Socket =
-      address.kind === "unix"
-        ? connect({ path: address.path, onread })
-        : connect({
-            host: address.host,
-            port: address.port,
-            onread,
-            noDelay: true,
-            keepAlive: true,
-            keepAliveInitialDelay: 30_000,
-          });
-    socket.on("error", (error) => lost(error.message));
+    const socket = dial(address, onread, secure);
+    socket.on("error", (error) => {
+      const failure = tlsFailure(error, socket, options.address);
+      if (failure === undefined) lost(error.message);
+      else lose(failure);
+    });
     socket.on("close", () => lost("the server closed the connection"));
     options.signal?.addEventListener("abort", close);
     if (options.signal?.aborted === true) return close();
@@ -177,4 +176,19 @@ export function openLink(options: LinkOptions): Promise<Link> {
       packMessage({ kind: "hello", protocol: PROTOCOL_VERSION, format, client: name, ...given }),
     );
   });
+}
+
+/** A socket that reads into what `onread` gives; `secure` where it is a TLS socket. */
+function dial(address: Address, onread: OnReadOpts, secure?: ConnectionOptions): Socket {
+  if (address.kind === "unix") return connect({ path: address.path, onread });
+  const { host, port } = address;
+  const options = {
+    host,
+    port,
+    onread,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: 30_000,
+  };
+  return secure === undefined ? connect(options) : connectTls({ ...options, ...secure });
 }

@@ -1,48 +1,77 @@
-import { chmod, lstat, unlink } from "node:fs/promises";
+import { chmod, lstat, stat, unlink } from "node:fs/promises";
 import { lookup } from "node:dns/promises";
 import { connect, type Server } from "node:net";
+import { dirname } from "node:path";
 import { isMainThread } from "node:worker_threads";
 import { StreamError } from "../errors.ts";
 import { formatAddress, isLoopback, type Address } from "./address.ts";
+
+export interface Protection {
+  /** Clients must have a token or a certificate. */
+  readonly guarded: boolean;
+  /** The owner says that it may be without. */
+  readonly insecure: boolean;
+}
+
+type Port = Extract<Address, { readonly port: number }>;
+type Path = Extract<Address, { readonly path: string }>;
 
 /** Binds the server and returns the address it really has. Throws UNSAFE_LISTEN or LISTEN_FAILED. */
 export async function listen(
   server: Server,
   address: Address,
-  insecure: boolean,
+  protection: Protection,
 ): Promise<Address> {
   return address.kind === "unix"
-    ? await listenUnix(server, address)
-    : await listenTcp(server, address, insecure);
+    ? await listenUnix(server, address, protection)
+    : await listenTcp(server, address, protection);
 }
 
-async function listenTcp(
-  server: Server,
-  address: Address & { kind: "tcp" },
-  insecure: boolean,
-): Promise<Address> {
+async function listenTcp(server: Server, address: Port, protection: Protection): Promise<Address> {
   const ip = await lookup(address.host).then(
     (found) => found.address,
     (error: unknown) => Promise.reject(failed(address, error)),
   );
-  if (!insecure && !isLoopback(ip)) {
-    const message = `${formatAddress(address)} can be reached from other machines, and nothing protects the token and the images on the way`;
-    throw new StreamError(
-      "UNSAFE_LISTEN",
-      `${message}; listen on loopback or a unix socket, or say \`insecure: true\``,
-    );
-  }
+  if (!protection.insecure && !isLoopback(ip)) checkExposed(address, protection);
   await start(server, address, () => server.listen({ host: ip, port: address.port }));
   const bound = server.address();
   return {
-    kind: "tcp",
-    host: ip,
+    kind: address.kind,
+    // A certificate is for a name rather than for what the name is today.
+    host: address.kind === "tls" ? address.host : ip,
     port: typeof bound === "object" && bound !== null ? bound.port : address.port,
   };
 }
 
-async function listenUnix(server: Server, address: Address & { kind: "unix" }): Promise<Address> {
+function checkExposed(address: Port, { guarded }: Protection): void {
+  const where = `${formatAddress(address)} can be reached from other machines`;
+  if (address.kind === "tcp")
+    throw new StreamError(
+      "UNSAFE_LISTEN",
+      `${where}, and nothing protects the token and the images on the way; listen on tls://, with a certificate and a token (or clients' certificates), on loopback or on a unix socket, or say in words that this network is trusted: \`--insecure\`, \`insecure: true\``,
+    );
+  if (!guarded)
+    throw new StreamError(
+      "UNSAFE_LISTEN",
+      `${where}, and anybody may connect; set a token (SSL_R1_TOKEN, --token-file) or ask for clients' certificates (--tls-client-ca), or say in words that everybody on this network may: \`--insecure\`, \`insecure: true\``,
+    );
+}
+
+async function listenUnix(
+  server: Server,
+  address: Path,
+  { insecure }: Protection,
+): Promise<Address> {
   const { path } = address;
+  const folder = await stat(dirname(path)).catch((error: unknown) =>
+    Promise.reject(failed(address, error)),
+  );
+  // Where others may rename what is ours, they can put a socket of their own in its place and be given the token.
+  if (!insecure && (folder.mode & 0o002) !== 0 && (folder.mode & 0o1000) === 0)
+    throw new StreamError(
+      "UNSAFE_LISTEN",
+      `${formatAddress(address)}: every user of this machine may exchange files in that folder; use a folder of your own (chmod o-w), or say \`--insecure\`, \`insecure: true\``,
+    );
   const there = await lstat(path).catch(() => undefined);
   if (there !== undefined) {
     if (!there.isSocket())

@@ -20,16 +20,20 @@ import {
 import { listen } from "./listen.ts";
 import { packMessage } from "./messages.ts";
 import { createTally, type ServerCounts } from "./tally.ts";
+import { openCertificates, type ServerTls } from "./tls.ts";
 
 export type { ClientInfo, Feedback, Limits, ServerEvent } from "./connection.ts";
 export type { ServerCounts } from "./tally.ts";
+export type { ServerTls } from "./tls.ts";
 
 export interface ServerOptions {
-  /** `tcp://127.0.0.1:7531`, `tcp://[::1]:0` or `unix:///run/ssl-r1.sock`; port 0 lets the system choose. */
+  /** `tcp://127.0.0.1:7531`, `tls://0.0.0.0:7531`, `tcp://[::1]:0` or `unix:///run/ssl-r1.sock`; port 0 lets the system choose. */
   readonly listen: string;
+  /** For `tls:` addresses, and only for these. */
+  readonly tls?: ServerTls;
   /** What every client must present; compared in constant time. */
   readonly token?: string;
-  /** Allows an address beyond loopback although nothing is encrypted: anybody on the way can read token and images. */
+  /** Allows an address beyond loopback without encryption (anybody on the way can read token and images) or without a token (anybody may connect). */
   readonly insecure?: boolean;
   /** Addresses of all loaders of the stream, for clients that know this one alone; asked for each client. */
   readonly loaders?: () => readonly string[] | undefined;
@@ -39,6 +43,8 @@ export interface ServerOptions {
   readonly onError?: (error: StreamError) => void;
   /** Who came, who left, what was refused; for its log. */
   readonly onEvent?: (event: ServerEvent) => void;
+  /** What the owner should know of the files of tls: other users can read a key, a changed file is of no use. */
+  readonly onWarning?: (message: string) => void;
 }
 
 export interface Server {
@@ -53,6 +59,8 @@ export interface Server {
    * clients go to another loader. Settles when all have gone, which may take as long as a client does not read. Idempotent.
    */
   drain(): Promise<void>;
+  /** Reads the files of tls again now, where they have changed; they are looked at once a second anyway. */
+  reload(): Promise<void>;
   /** Disconnects everybody; settles when all work has stopped and every cell has been released. Idempotent. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
@@ -61,6 +69,13 @@ export interface Server {
 /** Serves a maker's cells to many clients at once. Throws BAD_OPTION, UNSAFE_LISTEN or LISTEN_FAILED. */
 export async function createServer(maker: CellMaker, options: ServerOptions): Promise<Server> {
   const address = parseAddress(options.listen);
+  if ((address.kind === "tls") !== (options.tls !== undefined))
+    throw new StreamError(
+      "BAD_OPTION",
+      address.kind === "tls"
+        ? "a tls address needs a certificate and its key (--tls-cert, --tls-key)"
+        : `a certificate is given, and ${options.listen} is no tls address`,
+    );
   if (options.token === "") throw new StreamError("BAD_OPTION", "token is empty");
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const tally = createTally();
@@ -95,11 +110,25 @@ export async function createServer(maker: CellMaker, options: ServerOptions): Pr
     if (draining) connection.drain(goingAway());
   };
 
+  const certificates =
+    options.tls === undefined
+      ? undefined
+      : await openCertificates(options.tls, limits.handshake, (text) => options.onWarning?.(text));
+  certificates?.server.on("secureConnection", accept);
   const server = createSocketServer(
     { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 },
-    accept,
+    certificates === undefined
+      ? accept
+      : (socket) => void certificates.server.emit("connection", socket),
   );
-  const bound = await listen(server, address, options.insecure === true);
+  const guarded = context.token !== undefined || options.tls?.clientCa !== undefined;
+  const bound = await listen(server, address, {
+    guarded,
+    insecure: options.insecure === true,
+  }).catch((error: unknown) => {
+    certificates?.close();
+    throw error;
+  });
   // One connection that could not be accepted (out of file descriptors, say) must not end the others.
   server.on("error", (error) =>
     context.onError(new StreamError("INTERNAL", error.message, { cause: error })),
@@ -117,12 +146,16 @@ export async function createServer(maker: CellMaker, options: ServerOptions): Pr
   let closing: Promise<void> | undefined;
   const close = (): Promise<void> =>
     (closing ??= stop(server, connections).then(async () => {
+      certificates?.close();
       await Promise.all(open);
     }));
   return {
     address: formatAddress(bound),
     get clients() {
       return [...connections].map((connection) => connection.info());
+    },
+    reload: async () => {
+      await certificates?.look();
     },
     counts: () => tally.counts(),
     drain: () => (draining ??= drain()),
