@@ -17,6 +17,7 @@ interface ServeOptions extends TokenOptions {
   readonly loaders?: string;
   readonly insecure?: boolean;
   readonly json?: boolean;
+  readonly untilEof?: boolean;
 }
 
 /** `ssl-r1 serve SOURCE --listen tcp://127.0.0.1:7531`: answers clients until SIGTERM or SIGINT. */
@@ -31,8 +32,15 @@ export function serveCommand(): Command {
     .option("--token <text>", "what clients must present; better in SSL_R1_TOKEN or a file")
     .option("--token-file <file>", "file that holds the token")
     .option("--insecure", "allow an address beyond loopback without encryption")
+    .option("--until-eof", "end when standard input ends, as it does when its writer dies")
     .option("--json", "one line of JSON when ready; the log as JSON on standard error")
     .action(async (source: readonly string[], options: ServeOptions) => {
+      // as if told by a signal: it holds from now on, also while the source is listed and counted
+      if (options.untilEof)
+        process.stdin
+          .resume()
+          .once("close", () => process.kill(process.pid, "SIGTERM"))
+          .unref();
       const log = pino({ base: null }, pino.destination({ dest: 2, sync: true }));
       const warn = (message: string): void => {
         if (options.json) log.warn(message);
