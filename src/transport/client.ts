@@ -1,11 +1,12 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { ahead } from "../ahead.ts";
 import { StreamError } from "../errors.ts";
 import type { Batch, CountsFile, ImageFormat, StreamInfo } from "../model.ts";
-import { parseAddress } from "./address.ts";
 import { receiveCounts } from "./counts.ts";
-import { openLink, type Link } from "./link.ts";
+import { openFleet, type LoaderEvent, type LoaderStatus } from "./fleet.ts";
+import { openLoaders, type LoadersSeams } from "./loaders.ts";
+import type { Clock } from "../net/clock.ts";
 import type { Reward } from "./messages.ts";
-import { receiveStep, receiveSteps } from "./receive.ts";
+import { makeState, stepOf, type RunState } from "./state.ts";
 import type { ClientTls } from "./tls.ts";
 
 export interface ConnectOptions {
@@ -16,16 +17,22 @@ export interface ConnectOptions {
   readonly imageFormat?: ImageFormat;
   /** For the server's log. */
   readonly name?: string;
-  /** The stream that is expected; else that of the first connection. */
+  /** The stream that is expected; else that of the first loader. */
   readonly fingerprint?: string;
   /** Milliseconds for a connection to be welcomed. Default 10,000. */
   readonly timeout?: number;
-  /** Milliseconds for which a lost connection is tried again; 0: not at all. Default 60,000. */
+  /** Milliseconds for which all loaders are tried again when none is left; 0: once. Default 60,000. */
   readonly reconnect?: number;
+  /** Milliseconds without a byte from a loader that owes something, after which others are asked. Default 30,000. */
+  readonly stall?: number;
+  /** Milliseconds after which an unanswered request is asked from a second loader, too. Default: never. */
+  readonly hedge?: number;
+  /** What happens to loaders: joined, left, back, gone, moved, hedged. */
+  readonly onEvent?: (event: LoaderEvent) => void;
 }
 
 export interface StreamRange {
-  /** First step. Default 0. */
+  /** First step. Default: the position. */
   readonly from?: number;
   /** How many; default: until the stream ends. */
   readonly steps?: number;
@@ -36,164 +43,120 @@ export interface StreamRange {
 export interface Client {
   /** As of the latest connection or refresh. */
   readonly info: StreamInfo;
-  /** Images have their own memory, one buffer a cell. Throws what the server refuses with, CONNECTION_LOST, OTHER_STREAM, ABORTED or CLOSED. */
+  /** Each loader that is known, and what it is asked for now. */
+  readonly loaders: readonly LoaderStatus[];
+  /**
+   * Images have their own memory, one buffer a cell. Throws what every loader refuses with, CONNECTION_LOST, OTHER_STREAM, UNAUTHORIZED, ABORTED or
+   * CLOSED.
+   */
   get(step: number, slots?: readonly number[], signal?: AbortSignal): Promise<Batch>;
-  /** Batches in order, received up to two ahead of the consumer; goes on after a lost connection at the next one not delivered. */
+  /** Batches in order, the two next ones requested ahead. What happens to loaders is seen as time only. */
   stream(range?: StreamRange): AsyncGenerator<Batch, void, undefined>;
   /** Delivered at most once. */
   feedback(step: number, rewards: readonly Reward[]): Promise<void>;
   refresh(): Promise<StreamInfo>;
-  /** Of the shards that the server's loader has counted, for the option `counts` of another. PROTOCOL where the server is too old to tell. */
+  /** Of the shards that a loader has counted, for the option `counts` of another. PROTOCOL where the server is too old to tell. */
   counts(): Promise<CountsFile>;
+  /** The position: one more than the last step that stream() gave. Small JSON, for a checkpoint. */
+  state(): RunState;
+  /** Goes on from there, with whatever loaders. Throws OTHER_STREAM with what differs, BAD_OPTION where it is no state. */
+  loadState(state: unknown): void;
   /** Idempotent. Everything unfinished ends with CLOSED. */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-const FIRST_PAUSE = 50;
-const LONGEST_PAUSE = 2_000;
+/** What tests put in the place of the machine. */
+export interface ClientSeams extends LoadersSeams {
+  readonly clock?: Clock;
+}
 
-/** Connects to a server at `tcp://host:port`, `tls://host:port` or `unix:///path`. The first connection is tried once. */
-export async function connect(url: string, options: ConnectOptions = {}): Promise<Client> {
+/** Steps that are requested while the consumer has the one before. */
+const AHEAD = 2;
+/** Rewards in one frame. */
+const REWARDS = 10_000;
+
+/**
+ * A client of one loader (`tcp://host:port`, `tls://host:port` or `unix:///path`) or of several: a list of addresses, `file:///path` with one a line, or
+ * `dns+tcp://name:port`; one loader also tells of others. Each is tried once before this settles, and again later.
+ */
+export async function connect(
+  url: string | readonly string[],
+  options: ConnectOptions = {},
+  seams: ClientSeams = {},
+): Promise<Client> {
   const {
     token,
     tls,
-    imageFormat = "raw",
+    imageFormat: format = "raw",
     name = "ssl-r1-stream (Node)",
+    fingerprint,
     timeout = 10_000,
-    reconnect = 60_000,
+    reconnect: patience = 60_000,
+    stall = 30_000,
+    hedge,
+    onEvent = () => {},
   } = options;
-  parseAddress(url);
-  const closing = new AbortController();
-  let fingerprint = options.fingerprint;
-  let lastId = 0;
+  const fleet = await openFleet(await openLoaders(url, seams), {
+    link: { token, tls, format, name, timeout },
+    fingerprint,
+    patience,
+    stall,
+    hedge,
+    onEvent,
+    ...(seams.clock && { clock: seams.clock }),
+  });
+  let position = 0;
 
-  const open = async (): Promise<Link> => {
-    const opened = await openLink({
-      address: url,
-      token,
-      tls,
-      format: imageFormat,
-      name,
-      fingerprint,
-      timeout,
-    });
-    if (closing.signal.aborted) opened.close();
-    fingerprint = opened.info.fingerprint;
-    return opened;
-  };
-  let link = await open();
-  let info = link.info;
-  let lost = false;
-  let opening: Promise<Link> | undefined;
-
-  /** The connection, or another one where it was lost; all requests share it. */
-  const linked = async (): Promise<Link> => {
-    if (closing.signal.aborted) throw closed(url);
-    if (!lost) return link;
-    opening ??= open().finally(() => (opening = undefined));
-    link = await opening;
-    info = link.info;
-    lost = false;
-    return link;
-  };
-
-  /** Repeats what lost its connection, with growing pauses. `progress` since the last loss starts the patience anew. */
-  async function* persist<T>(
-    attempt: (link: Link) => AsyncGenerator<T, void, undefined>,
-    signal?: AbortSignal,
-  ): AsyncGenerator<T, void, undefined> {
-    const stop = signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
-    let deadline: number | undefined;
-    let pause = FIRST_PAUSE;
-    for (;;) {
-      if (signal?.aborted === true)
-        throw new StreamError("ABORTED", "the caller gave up", { cause: signal.reason });
-      let used: Link | undefined;
-      try {
-        used = await linked();
-        for await (const item of attempt(used)) {
-          deadline = undefined;
-          pause = FIRST_PAUSE;
-          yield item;
-        }
-        return;
-      } catch (error) {
-        if (!(error instanceof StreamError) || error.code !== "CONNECTION_LOST") throw error;
-        // Another request may have replaced the connection already.
-        if (used === link) lost = true;
-        deadline ??= performance.now() + reconnect;
-        if (performance.now() + pause > deadline) throw error;
-        await sleep(pause, undefined, { signal: stop }).catch(() => {});
-        pause = Math.min(2 * pause, LONGEST_PAUSE);
-      }
+  async function* stream(range: StreamRange): AsyncGenerator<Batch, void, undefined> {
+    const { from = position, steps = Infinity, slots, signal } = range;
+    const last = Math.min(from + steps, fleet.info.steps ?? Infinity);
+    if (steps > 0 && from > last) await fleet.get(from, slots, signal); // throws STEP_OUT_OF_RANGE
+    const over = new AbortController();
+    const stop = signal === undefined ? over.signal : AbortSignal.any([signal, over.signal]);
+    const batches = ahead(
+      count(from, last),
+      () => 1 + AHEAD,
+      async (step) => ({ batch: await fleet.get(step, slots, stop), release() {} }),
+      () => over.abort(),
+    );
+    for await (const { batch } of batches) {
+      position = batch.step + 1;
+      yield batch;
     }
   }
 
-  const one = async <T>(
-    attempt: (link: Link) => AsyncGenerator<T, void, undefined>,
-    signal?: AbortSignal,
-  ): Promise<T> => {
-    for await (const item of persist(attempt, signal)) return item;
-    throw new StreamError("PROTOCOL", "the server ended a request without an answer");
-  };
-
-  const close = async (): Promise<void> => {
-    closing.abort();
-    link.send({ kind: "bye" });
-    link.close();
-  };
-
+  const close = async (): Promise<void> => fleet.close();
   return {
     get info() {
-      return info;
+      return fleet.info;
     },
-    get: (step, slots, signal) =>
-      one((to) => receiveStep(to, ++lastId, step, slots, signal), signal),
-    async *stream({ from = 0, steps = Infinity, slots, signal } = {}) {
-      let next = from;
-      yield* persist(async function* (to) {
-        for await (const batch of receiveSteps(to, ++lastId, {
-          from: next,
-          steps: from + steps - next,
-          slots,
-          signal,
-        })) {
-          next = batch.step + 1;
-          yield batch;
-        }
-      }, signal);
+    get loaders() {
+      return fleet.loaders;
     },
+    get: (step, slots, signal) => fleet.get(step, slots, signal),
+    stream: (range = {}) => stream(range),
     async feedback(step, rewards) {
-      await one(async function* (to) {
-        to.send({ kind: "feedback", step, rewards });
-        yield true;
+      await fleet.any(async (lane) => {
+        for (let at = 0; at < rewards.length; at += REWARDS)
+          lane.link().send({ kind: "feedback", step, rewards: rewards.slice(at, at + REWARDS) });
       });
     },
-    refresh: () => one((to) => poll(to, ++lastId)).then((fresh) => (info = fresh)),
-    counts: () => one((to) => receiveCounts(to, ++lastId)),
+    refresh: () => fleet.refresh(),
+    counts: () =>
+      fleet.any(async (lane) => {
+        for await (const counts of receiveCounts(lane.link(), lane.nextId())) return counts;
+        throw new StreamError("PROTOCOL", "the server ended counts without an answer");
+      }),
+    state: () => makeState(position, fleet.info),
+    loadState(state) {
+      position = stepOf(state, fleet.info);
+    },
     close,
     [Symbol.asyncDispose]: close,
   };
 }
 
-async function* poll(link: Link, id: number): AsyncGenerator<StreamInfo, void, undefined> {
-  const { promise, resolve, reject } = Promise.withResolvers<StreamInfo>();
-  link.attach(id, {
-    message: (message) =>
-      message.kind === "info"
-        ? resolve(message.info)
-        : reject(new StreamError("PROTOCOL", `the server answered poll with ${message.kind}`)),
-    lost: reject,
-  });
-  link.send({ kind: "poll", id });
-  try {
-    yield await promise;
-  } finally {
-    link.detach(id);
-  }
-}
-
-function closed(url: string): StreamError {
-  return new StreamError("CLOSED", `the client of ${url} has been closed`);
+function* count(from: number, to: number): Generator<number, void, undefined> {
+  for (let step = from; step < to; step++) yield step;
 }

@@ -88,9 +88,9 @@ export async function openLoaders(
     alone,
     tell(addresses) {
       if (!alone) return;
-      const sealed = /^tls:/.test(entries[0]!);
+      const sealed = entries[0]!.startsWith("tls:");
       told = addresses.filter(
-        (address) => isAddress(address) && !(sealed && /^tcp:/.test(address)),
+        (address) => isAddress(address) && !(sealed && address.startsWith("tcp:")),
       );
       update();
     },

@@ -253,8 +253,10 @@ describe("stream", () => {
     const client = await dial(address);
     for await (const batch of client.stream()) if (batch.step === 3) break;
     await client.get(0);
-    while (makers[0]?.tally.closed !== 2) await client.refresh();
-    expect(makers[0]?.tally.opened).toBe(2);
+    const { tally } = makers[0]!;
+    while (tally.closed !== tally.opened) await client.refresh();
+    // 0 to 3, the two ahead of each, and the last one.
+    expect(tally.opened).toBeLessThanOrEqual(7);
   });
 
   test("goes on over a connection that is cut again and again, without loss or repeat", async () => {
