@@ -1,4 +1,5 @@
 import type { ResolvedOptions } from "./options.ts";
+import type { Problem } from "./shards/notes.ts";
 import { createCatalog, type Catalog } from "./sources/catalog.ts";
 import { createCountsKeeper, readCounts } from "./sources/counts.ts";
 import type { Source } from "./sources/source.ts";
@@ -10,6 +11,7 @@ const OFTEN = 32;
 export async function openCatalog(
   { counts, imageField, cache }: Pick<ResolvedOptions, "counts" | "imageField" | "cache">,
   source: Source,
+  onProblem?: (problem: Problem) => void,
 ): Promise<Catalog> {
   const keeper =
     cache === "none" || source.cheap ? undefined : createCountsKeeper(cache, imageField);
@@ -26,6 +28,7 @@ export async function openCatalog(
       if (counts === undefined) return earlier;
       return new Map([...earlier, ...readCounts(counts, list, imageField)]);
     },
+    ...(onProblem && { onProblem }),
     onCount() {
       if (++learnt === OFTEN) write();
     },

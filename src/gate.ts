@@ -5,6 +5,9 @@ export interface Gate {
   /** Resolves when there is room, in the order of the calls. Whoever is aborted while waiting leaves the line. ABORTED, CLOSED. */
   enter(signal: AbortSignal): Promise<void>;
   readonly leave: () => void;
+  /** Those that were let in and have not left, and those in the line. */
+  readonly inside: number;
+  readonly waiting: number;
 }
 
 /** Room for `width` at once. */
@@ -23,6 +26,12 @@ export function createGate(width: number): Gate {
 
   return {
     leave,
+    get inside() {
+      return width - room;
+    },
+    get waiting() {
+      return line.size;
+    },
     async enter(signal) {
       checkAborted(signal);
       if (room > 0) {

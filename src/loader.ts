@@ -20,6 +20,7 @@ import {
 } from "./options.ts";
 import { createLookahead } from "./lookahead.ts";
 import type { Clock } from "./net/clock.ts";
+import type { Notify } from "./notice.ts";
 import { openOrigin, type Origin, type OriginOptions } from "./origin.ts";
 import { listingOrder } from "./plan/deal.ts";
 import { partitionsOf } from "./plan/nodes.ts";
@@ -29,7 +30,7 @@ import type { Catalog } from "./sources/catalog.ts";
 import { countsOf } from "./sources/counts.ts";
 import { createStatistics, type Statistics } from "./statistics.ts";
 import { createTrays } from "./trays.ts";
-import { createPool } from "./workers/pool.ts";
+import { createPool, type PoolState } from "./workers/pool.ts";
 
 /** A stream of batches; batch k is a pure function of (seed, options, data). */
 export interface Stream extends CellMaker, AsyncIterable<Batch>, AsyncDisposable {
@@ -42,8 +43,21 @@ export interface Stream extends CellMaker, AsyncIterable<Batch>, AsyncDisposable
   get(step: number, slots?: readonly number[], options?: MakeOptions): Promise<Batch>;
   /** Counts and times since the start, by task and by reason; for metrics. */
   readonly statistics: Statistics;
+  /** What is under way. */
+  now(): StreamState;
+  /** Name of the entry that a puzzle is of, by its index; not whether a finite stream has it. STEP_OUT_OF_RANGE. */
+  entryOf(index: number): string;
   /** Ends all work and threads. Idempotent. */
   close(): Promise<void>;
+}
+
+export interface StreamState {
+  readonly workers: PoolState & {
+    /** Threads that died while they made a cell. */
+    readonly deaths: number;
+  };
+  /** Cells whose rows are being read or that are in the workers, and those that wait until there is room for them. */
+  readonly cells: { readonly making: number; readonly waiting: number };
 }
 
 export interface MakeOptions {
@@ -65,6 +79,8 @@ export interface Internals {
   readonly clock?: Clock;
   /** As OriginOptions.watch; for the command line. */
   readonly watch?: OriginOptions["watch"];
+  /** Told of what a log may want to know. */
+  readonly notify?: Notify;
 }
 
 /** Opens the source, checks the options against it and starts the worker threads. */
@@ -79,9 +95,12 @@ export async function createStream(
     order: (count, of) => listingOrder(options.seed, count, several ? of : undefined),
     ...(internals.clock && { clock: internals.clock }),
     ...(internals.watch && { watch: internals.watch }),
+    ...(internals.notify && { notify: internals.notify }),
   });
   try {
-    const catalog = await openCatalog(options, origin.source);
+    const catalog = await openCatalog(options, origin.source, (problem) =>
+      internals.notify?.({ kind: "shard", ...problem }),
+    );
     try {
       return await start(options, catalog, origin, internals);
     } catch (error) {
@@ -98,21 +117,27 @@ async function start(
   options: ResolvedOptions,
   catalog: Catalog,
   origin: Origin,
-  { workerEntry: entry }: Internals,
+  { workerEntry: entry, notify }: Internals,
 ): Promise<Stream> {
   const { plan, settings, info } = setUp(options, catalog, await origin.source.lengths());
   const { node } = options;
   const near = node && partitionsOf(node.index, node.count, info.partitions);
-  const statistics = createStatistics(
-    options,
-    () => origin.network(),
-    () => catalog.opened(),
-  );
+  const statistics = createStatistics(options, {
+    network: () => origin.network(),
+    cache: () => origin.cache(),
+    shardsOpened: () => catalog.opened(),
+    ...(notify && { notify }),
+  });
   if (options.passes !== undefined) await countAll(plan, catalog, statistics);
   else if (catalog.cheap) await countFew(plan, catalog, statistics, near);
   for (const note of origin.notes) statistics.warn(note);
   const steps = plan.steps() ?? null;
-  const pool = createPool({ threads: options.workers, settings, ...(entry && { entry }) });
+  const pool = createPool({
+    threads: options.workers,
+    settings,
+    ...(entry && { entry }),
+    ...(notify && { notify }),
+  });
   // While one cell of a thread is being made, the images of the next are read.
   const gate = createGate(options.workers * 2);
   const lookahead = createLookahead(plan, catalog, { ...options, near });
@@ -125,6 +150,14 @@ async function start(
   const stream: Stream = {
     statistics,
     near,
+    now: () => ({
+      workers: { ...pool.now(), deaths: pool.deaths },
+      cells: { making: gate.inside, waiting: gate.waiting },
+    }),
+    entryOf(index) {
+      const { entry } = plan.slot(Math.floor(index / info.batch), index % info.batch);
+      return plan.entries[entry]!;
+    },
     info: () => ({ ...info, ...samplesOf(catalog), steps, skipped: statistics.skipped() }),
     counts: () => countsOf(catalog, options.imageField),
     async *cells(requests, { format = "raw", signal } = {}) {

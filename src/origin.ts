@@ -1,5 +1,7 @@
+import type { Store, StoreCounts } from "./cache/store.ts";
 import type { Clock } from "./net/clock.ts";
 import type { Net } from "./net/net.ts";
+import type { Notify } from "./notice.ts";
 import { sourcesOf, type SourceOptions } from "./options.ts";
 import type { NetworkCounts } from "./statistics.ts";
 import { openSource } from "./sources/open.ts";
@@ -13,6 +15,8 @@ export interface Origin {
   readonly notes: readonly string[];
   /** What was asked of servers so far; undefined where none was. */
   network(): NetworkCounts | undefined;
+  /** Of what is kept; undefined where nothing had to be. */
+  cache(): StoreCounts | undefined;
   close(): Promise<void>;
 }
 
@@ -21,18 +25,21 @@ export interface OriginOptions extends SourceOptions {
   readonly order?: (count: number, source: number) => Uint32Array;
   /** Given, before any server is asked for anything, what Origin.network will be: opening alone may take long. */
   readonly watch?: (network: () => NetworkCounts | undefined) => void;
+  readonly notify?: Notify;
   /** Of the network's pauses. */
   readonly clock?: Clock;
 }
 
 /** Opens what the options name, with one network and one store for all of it. Rejects as openSource does. */
 export async function openOrigin(options: OriginOptions): Promise<Origin> {
-  const { order, clock, groupField: group, imageField: image } = options;
+  const { order, clock, notify, groupField: group, imageField: image } = options;
   // Imported when a source needs them: local shards must not wait for HTTP.
   let net: Net | undefined;
   let reason: string | undefined;
+  let waited = 0;
+  let store: Store | undefined;
   const network = (): NetworkCounts | undefined =>
-    net && { ...net.counts, ...(reason !== undefined && { reason }) };
+    net && { ...net.counts, waited, ...(reason !== undefined && { reason }) };
   options.watch?.(network);
   const notes: string[] = [];
   const supplies = createSupplies({
@@ -44,7 +51,11 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
       const made = createNet({
         requests: options.requests,
         budget: options.retryFor * 1000,
-        onRetry: (retry) => (reason = `${retry.host}: ${retry.reason}`),
+        onRetry(retry) {
+          reason = `${retry.host}: ${retry.reason}`;
+          waited += retry.wait;
+          notify?.({ kind: "retry", ...retry });
+        },
         ...(token && { token }),
         ...(clock && { clock }),
       });
@@ -54,15 +65,21 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
     async store() {
       if (options.cache === "none") {
         const { createMemoryStore } = await import("./cache/memory.ts");
-        return createMemoryStore({ limit: options.memoryLimit });
+        store = createMemoryStore({ limit: options.memoryLimit, ...(notify && { notify }) });
+        return store;
       }
       const { createDiskStore } = await import("./cache/disk.ts");
-      return createDiskStore({
+      store = await createDiskStore({
         folder: options.cache,
         size: options.cacheSize,
         whenFull: options.whenFull,
         memoryLimit: options.memoryLimit,
+        ...(notify && {
+          notify,
+          log: (message: string) => notify({ kind: "cache", message }),
+        }),
       });
+      return store;
     },
   });
   try {
@@ -80,6 +97,7 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
       source: joinSources(sources),
       notes,
       network,
+      cache: () => store?.counts(),
       close: () => supplies.close(),
     };
   } catch (error) {

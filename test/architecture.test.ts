@@ -41,7 +41,7 @@ const sources: readonly Source[] = readdirSync(src, { recursive: true, encoding:
 
 /** The folder that stands for a file in the picture of the layers; files directly in src are the loader, but for the nouns and errors. */
 function part(name: string): string {
-  if (name === "model.ts" || name === "errors.ts" || name === "abort.ts") return "model";
+  if (/^(model|errors|abort|notice)\.ts$/.test(name)) return "model";
   if (name === "index.ts") return "index";
   return name.includes("/") ? name.slice(0, name.indexOf("/")) : "loader";
 }
@@ -183,6 +183,7 @@ describe("what reaches a batch", () => {
       "transport/client.ts",
       "transport/tally.ts",
       "workers/cell.ts",
+      "workers/pool.ts",
     ]);
   });
 

@@ -6,6 +6,7 @@ import type { Room } from "../shards/bytes.ts";
 import type { Row } from "../shards/feed.ts";
 import { createNotebook } from "../shards/notes.ts";
 import { createPace } from "../shards/pace.ts";
+import type { Notify } from "../notice.ts";
 import { createPool } from "./chunks.ts";
 import { openWhole, type Rows } from "./file.ts";
 import { begin, fileOf, LOCKS, PART, unusable, WHOLE } from "./folder.ts";
@@ -29,6 +30,7 @@ export interface DiskStoreOptions {
   readonly memoryLimit?: number;
   /** Told what a person may want to know. */
   readonly log?: (message: string) => void;
+  readonly notify?: Notify;
 }
 
 interface State {
@@ -60,7 +62,9 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
   const pool = createPool(memoryLimit);
   let needed: ((id: string) => number) | undefined;
   const ids = new Map<string, string>();
-  const space = createSpace({ folder, size, presence, locks, needOf, giveUp });
+  const { notify } = options;
+  const space = createSpace({ folder, size, presence, locks, needOf, giveUp, notify });
+  let [hits, misses] = [0, 0];
   const wholePath = (file: string): string => join(folder, file + WHOLE);
 
   async function needOf(whole: string): Promise<number> {
@@ -145,12 +149,13 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     state.marked = true;
     for (let lost = 0; ;) {
       signal.throwIfAborted();
-      if (await openThere(entry)) return;
+      if (await openThere(entry)) return void hits++;
       const lock = locks.take(state.file);
       if (lock) {
         try {
           // it may have been finished between the look and the lock
-          if ((await openThere(entry)) || (await feed(entry))) return;
+          if (await openThere(entry)) return void hits++;
+          if (await feed(entry)) return;
         } finally {
           lock.release();
         }
@@ -189,6 +194,7 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
   /** False where somebody took the part away: a machine that sleeps for minutes is taken for dead. */
   async function feed(entry: Entry<State>): Promise<boolean> {
     const { growth, id, name, signal, state } = entry;
+    misses++;
     const given = await unlessGivenUp(entry.feed(), name, signal);
     if (given.count !== undefined) growth.expect(given.count);
     const file = state.file + PART + presence.me;
@@ -368,6 +374,13 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     needs(order) {
       needed = order;
     },
+    counts: () => ({
+      kind: "disk",
+      hits: hits + shelf.hits,
+      misses,
+      ...space.counts,
+      limit: size,
+    }),
     close: () => (closing ??= closeAll()),
   };
 }

@@ -1,5 +1,6 @@
 import { StreamError } from "../errors.ts";
 import { createNotebook } from "../shards/notes.ts";
+import type { Notify } from "../notice.ts";
 import { createPool } from "./chunks.ts";
 import { createMemoryRows, type MemoryRows } from "./rows.ts";
 import { createShelf, GaveWay, unlessGivenUp, type Entry } from "./shelf.ts";
@@ -8,6 +9,7 @@ import type { Store } from "./store.ts";
 export interface MemoryStoreOptions {
   /** Bytes that all rows may take, beside 8 bytes a row. */
   readonly limit: number;
+  readonly notify?: Notify;
 }
 
 interface State {
@@ -18,8 +20,9 @@ interface State {
  * Keeps rows in memory. Shards that are closed stay as long as there is room; what is needed last goes first. Reads and counted() reject LIMIT where the
  * open shards alone need more.
  */
-export function createMemoryStore({ limit }: MemoryStoreOptions): Store {
+export function createMemoryStore({ limit, notify }: MemoryStoreOptions): Store {
   const pool = createPool(limit);
+  let [misses, evictions, evictedBytes] = [0, 0, 0];
   let needed: (id: string) => number = () => Number.POSITIVE_INFINITY;
 
   const shelf = createShelf<State>({
@@ -30,6 +33,7 @@ export function createMemoryStore({ limit }: MemoryStoreOptions): Store {
       growth.restart();
       state.rows.free();
       state.rows = createMemoryRows(pool);
+      misses++;
       const feed = await unlessGivenUp(entry.feed(), entry.name, signal);
       if (feed.count !== undefined) growth.expect(feed.count);
       entry.started();
@@ -70,6 +74,10 @@ export function createMemoryStore({ limit }: MemoryStoreOptions): Store {
       const error = tooSmall(entry, more);
       throw entry.users > 0 ? error : new GaveWay(error);
     }
+    const bytes = victim.state.rows.size;
+    evictions++;
+    evictedBytes += bytes;
+    notify?.({ kind: "evicted", shards: 1, bytes });
     const removed = shelf.remove(victim);
     victim.state.rows.free(); // a feed may take a while to notice
     await removed;
@@ -95,6 +103,15 @@ export function createMemoryStore({ limit }: MemoryStoreOptions): Store {
     needs(order) {
       needed = order;
     },
+    counts: () => ({
+      kind: "memory",
+      hits: shelf.hits,
+      misses,
+      evictions,
+      evictedBytes,
+      bytes: pool.used,
+      limit,
+    }),
     close: () => shelf.close(),
   };
 }

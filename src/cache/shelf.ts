@@ -64,6 +64,8 @@ export interface Shelf<State> {
   remove(entry: Entry<State>): Promise<void>;
   /** Gives up whatever is under way, waits for its end and drops all. Idempotent. */
   close(): Promise<void>;
+  /** How often open() found complete rows. */
+  readonly hits: number;
   /** Throws CLOSED after close(). */
   check(): void;
 }
@@ -84,6 +86,7 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
   /** And those that failed or were replaced, and are still open. */
   const all = new Set<Held<State>>();
   const work = new Set<Promise<void>>();
+  let hits = 0;
   let closing: Promise<void> | undefined;
 
   function create(id: string, name: string, feed: () => Promise<Feed>): Held<State> {
@@ -176,7 +179,9 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
     async open(id, name, feed, signal) {
       check();
       if (signal?.aborted) throw givenUp(name, signal.reason);
-      const entry = known.get(id) ?? create(id, name, feed);
+      const there = known.get(id);
+      if (there?.growth.complete) hits++;
+      const entry = there ?? create(id, name, feed);
       known.delete(id);
       known.set(id, entry);
       entry.feed = feed;
@@ -204,6 +209,9 @@ export function createShelf<State>(keeping: Keeping<State>): Shelf<State> {
     fetch: (entry) => fetch(entry as Held<State>),
     remove: (entry) => remove(entry as Held<State>),
     close: () => (closing ??= closeAll()),
+    get hits() {
+      return hits;
+    },
     check,
   };
 }

@@ -1,6 +1,7 @@
 import { readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { StreamError } from "../errors.ts";
+import type { Notify } from "../notice.ts";
 import { PART, WHOLE } from "./folder.ts";
 import type { Locks } from "./lock.ts";
 import { codeOf, type Presence } from "./presence.ts";
@@ -19,6 +20,12 @@ export interface Space {
   freed(): void;
   /** Down to the size, as far as files are not in use. */
   trim(): Promise<void>;
+  /** What was removed, and the bytes that the folder held when that was last looked at. */
+  readonly counts: {
+    readonly evictions: number;
+    readonly evictedBytes: number;
+    readonly bytes: number;
+  };
 }
 
 export interface Growing {
@@ -41,6 +48,7 @@ export interface SpaceOptions {
   readonly needOf: (file: string) => Promise<number>;
   /** Gives up a part of this store that nobody waits for and that is needed later; false where there is none. */
   readonly giveUp: (growing: Growing, need: number) => Promise<boolean>;
+  readonly notify?: Notify | undefined;
 }
 
 /** Room is taken in steps, since the folder is listed for each. Bytes; of the size. */
@@ -61,6 +69,7 @@ export function createSpace(options: SpaceOptions): Space {
   const step = Math.min(LARGEST_STEP, Math.floor(size / STEPS));
   let turn: Promise<unknown> = Promise.resolve();
   let endings = 0;
+  const counts = { evictions: 0, evictedBytes: 0, bytes: 0 };
 
   /** One at a time in all processes. */
   function alone<T>(work: () => Promise<T>, signal: AbortSignal | undefined): Promise<T> {
@@ -136,6 +145,7 @@ export function createSpace(options: SpaceOptions): Space {
     for (const [name, bytes] of reserved)
       if (name !== file && !wholes.has(name.slice(0, name.indexOf(PART)) + WHOLE)) parts += bytes;
     const all = idle.reduce((sum, { bytes }) => sum + bytes, open + parts);
+    counts.bytes = all;
     return { idle, open, parts, total: all };
   }
 
@@ -150,16 +160,22 @@ export function createSpace(options: SpaceOptions): Space {
       one.need === other.need ? one.used - other.used : other.need - one.need,
     );
     let freed = 0;
+    let shards = 0;
     for (const { file, bytes: worth } of order) {
       if (freed >= bytes) break;
       try {
         await rm(join(folder, file));
         freed += worth;
+        shards++;
       } catch (error) {
         // Windows keeps what a program that we do not know of has open
         if (codeOf(error) === "ENOENT") freed += worth;
       }
     }
+    counts.evictions += shards;
+    counts.evictedBytes += freed;
+    counts.bytes -= freed;
+    if (shards > 0) options.notify?.({ kind: "evicted", shards, bytes: freed });
     return freed;
   }
 
@@ -179,6 +195,7 @@ export function createSpace(options: SpaceOptions): Space {
           });
         }
         presence.reserve(file, granted);
+        counts.bytes += granted;
         return granted;
       }),
     free: (growing, bytes, cause) =>
@@ -197,6 +214,7 @@ export function createSpace(options: SpaceOptions): Space {
           context: { shard, size, open, parts, needed: bytes, left },
         });
       }),
+    counts,
     freed() {
       endings++;
     },

@@ -12,5 +12,20 @@ export interface Store {
   rows(id: string): Promise<number | undefined>;
   /** How soon each is needed again (smaller is sooner, Infinity: never); what is needed last goes first when room is short. */
   needs(order: (id: string) => number): void;
+  /** Since it was opened. */
+  counts(): StoreCounts;
   close(): Promise<void>;
+}
+
+export interface StoreCounts {
+  readonly kind: "disk" | "memory";
+  /** Opened shards whose rows were there, or were fetched by another process; and those that had to be fetched. */
+  readonly hits: number;
+  readonly misses: number;
+  /** Shards that made room for others, and their bytes. */
+  readonly evictions: number;
+  readonly evictedBytes: number;
+  /** Bytes held: in memory now; on disk when room was last taken, over all processes. */
+  readonly bytes: number;
+  readonly limit: number;
 }

@@ -13,6 +13,8 @@ export interface CatalogOptions {
   ) => ReadonlyMap<number, number> | Promise<ReadonlyMap<number, number>>;
   /** Told of each shard whose rows have all been counted. */
   readonly onCount?: (shard: number, rows: number) => void;
+  /** Told of each problem when it is noted. */
+  readonly onProblem?: (problem: Problem) => void;
 }
 
 /** What identifies a shard in the stream's fingerprint. */
@@ -80,7 +82,7 @@ const KEPT = 8;
 /** Lists the source. Rejects as Source.list does. */
 export async function createCatalog(
   source: Source,
-  { open: limit = 64, signal, counts: learnt, onCount }: CatalogOptions = {},
+  { open: limit = 64, signal, counts: learnt, onCount, onProblem }: CatalogOptions = {},
 ): Promise<Catalog> {
   if (!Number.isInteger(limit) || limit < 1)
     throw new StreamError("BAD_OPTION", `open: expected an integer of at least 1, got ${limit}`);
@@ -144,7 +146,12 @@ export async function createCatalog(
     if (known.code === "ABORTED" || known.code === "CLOSED" || failed.has(number)) return;
     // once a shard, however often it is tried again
     failed.add(number);
-    problems.push(problemOf(nameOf(number), known));
+    tell(problemOf(nameOf(number), known));
+  }
+
+  function tell(problem: Problem): void {
+    problems.push(problem);
+    onProblem?.(problem);
   }
 
   /** False where it holds another number of rows than before. */
@@ -173,7 +180,7 @@ export async function createCatalog(
   function note(number: number, shard: Shard): void {
     noted.add(number);
     counts[number] = shard.rows;
-    problems.push(...(shard.notes?.problems ?? []));
+    for (const problem of shard.notes?.problems ?? []) tell(problem);
     for (const [reason, count] of Object.entries(shard.notes?.skipped ?? {}))
       skipped[reason] = (skipped[reason] ?? 0) + count;
   }

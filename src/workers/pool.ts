@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import type { MessagePort } from "node:worker_threads";
 import { Piscina } from "piscina";
 import { asStreamError, StreamError, type ErrorCode } from "../errors.ts";
+import type { Notify } from "../notice.ts";
 import { createControl, createMaking, guardExit, quiet } from "./control.ts";
 import type {
   CellJob,
@@ -26,7 +27,20 @@ export interface Pool {
   make(order: CellOrder): Promise<CellResult>;
   /** Threads that died and were replaced. */
   readonly deaths: number;
+  now(): PoolState;
   close(): Promise<void>;
+}
+
+export interface PoolState {
+  /** Threads wanted, and those that have started and answer. */
+  readonly threads: number;
+  readonly ready: number;
+  /** Threads that were started for others that had gone. */
+  readonly restarts: number;
+  /** Cells given to threads and not yet made. */
+  readonly cells: number;
+  /** Milliseconds since the last sign of life (begun, another row asked for or given) of the cell that has been silent longest, as far as this was asked before; what waits for a row, or for its turn in a thread that answers, does not count. */
+  readonly silent: number;
 }
 
 export interface PoolOptions {
@@ -34,6 +48,7 @@ export interface PoolOptions {
   readonly settings: WorkerSettings;
   /** The worker's entry; another one in tests that inject faults. */
   readonly entry?: URL;
+  readonly notify?: Notify;
 }
 
 /** A worker makes little garbage; with V8's usual room for it, it would take a hundred batches and as many MiB to collect any. */
@@ -54,7 +69,7 @@ function owned(rows: readonly RowData[]): ArrayBuffer[] {
 }
 
 /** Worker threads that make cells, one cell a thread at a time while another waits. A thread that dies is replaced and its cell made again. */
-export function createPool({ threads, settings, entry }: PoolOptions): Pool {
+export function createPool({ threads, settings, entry, notify = () => {} }: PoolOptions): Pool {
   // A slab takes the largest image there can be, raw or as a JPEG that is larger than raw.
   const slabBytes = Math.max(8 << 20, settings.sizes.maxPixels * 4 + 65_536);
   const control = createControl(threads);
@@ -74,11 +89,18 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   });
   const jobs = new Map<
     number,
-    { readonly order: CellOrder; readonly fail: (reason: unknown) => void }
+    {
+      readonly order: CellOrder;
+      readonly fail: (reason: unknown) => void;
+      /** Rows that it waits for, and when it was last seen to move; undefined until it is seen in the making. */
+      asking: number;
+      sign: number | undefined;
+    }
   >();
   const ports = new Set<MessagePort>();
   let nextJob = 0;
   let deaths = 0;
+  let started = 0;
   let closed = false;
   let closing: Promise<void> | undefined;
   let lastError: unknown;
@@ -86,6 +108,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
   pool.on("message", (message: WorkerReady) => {
     if (message?.type !== "ready") return;
     const { port } = message;
+    started++;
     ports.add(port);
     port.on("close", () => ports.delete(port));
     port.on("message", (request: RowRequest) => void answer(port, request));
@@ -106,14 +129,17 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     { request, job, slot, offset }: RowRequest,
   ): Promise<void> {
     let reply: RowReply;
+    const known = jobs.get(job);
+    if (!known) return; // the job is over: its thread died or the pool is closing
+    known.asking++;
     try {
-      const known = jobs.get(job);
-      if (!known) return; // the job is over: its thread died or the pool is closing
       reply = { request, row: await known.order.row(slot, offset) };
     } catch (error) {
       const { code, message } = asStreamError(error);
       reply = { request, error: { code, message } };
     }
+    known.asking--;
+    known.sign = performance.now();
     port.postMessage(reply, reply.row ? owned([reply.row]) : []);
   }
 
@@ -122,7 +148,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     // A pool that was destroyed would start a thread for it.
     if (closed) throw closedError();
     const lost = Promise.withResolvers<never>();
-    jobs.set(id, { order, fail: lost.reject });
+    jobs.set(id, { order, fail: lost.reject, asking: 0, sign: undefined });
     // A job that waits for a thread to start would not keep the process from ending.
     const alive = setInterval(() => {}, 2 ** 30);
     try {
@@ -133,6 +159,18 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
       clearInterval(alive);
       jobs.delete(id);
     }
+  }
+
+  function now(): PoolState {
+    const at = performance.now();
+    let silent = 0;
+    for (const [id, job] of jobs) {
+      if (job.asking > 0 || (!making.is(id) && ports.size > 0)) continue;
+      job.sign ??= at;
+      silent = Math.max(silent, at - job.sign);
+    }
+    const restarts = Math.max(0, started - threads);
+    return { threads, ready: ports.size, restarts, cells: jobs.size, silent };
   }
 
   async function close(): Promise<void> {
@@ -150,6 +188,7 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
     get deaths() {
       return deaths;
     },
+    now,
     async make(order) {
       let tries = 0;
       for (let waits = 0; ;) {
@@ -164,8 +203,9 @@ export function createPool({ threads, settings, entry }: PoolOptions): Pool {
           making.end(id);
           if (!guilty && ++waits < WAITS) continue;
           deaths++;
-          if (++tries < TRIES) continue;
           const { step, cell } = order.job;
+          notify({ kind: "worker-died", step, cell });
+          if (++tries < TRIES) continue;
           const keys = [...new Set(order.job.slots.map(({ row }) => row))];
           throw new StreamError(
             "WORKER_DIED",
