@@ -26,6 +26,11 @@ def connect(
     url: str,
     *,
     token: str | None = None,
+    token_file: str | None = None,
+    ca: str | None = None,
+    cert: str | None = None,
+    key: str | None = None,
+    server_name: str | None = None,
     image_format: str = "raw",
     timeout: float | None = 300.0,
     reconnect: float = 60.0,
@@ -35,8 +40,12 @@ def connect(
     fingerprint: str | None = None,
     name: str = "ssl_r1 (Python)",
 ) -> Client:
-    """A client of the server at ``tcp://host:port`` or ``unix:///path``. The connection is made when it is first needed.
+    """A client of the server at ``tcp://host:port``, ``tls://host:port`` or ``unix:///path``. The connection is made when it is first needed.
 
+    token, token_file: what the server wants to be told, or a file with it, read for each connection; else ``SSL_R1_TOKEN`` of the environment.
+    ca: PEM file with the authorities that the server's certificate may be of (a self-signed certificate is its own); default: the system's. It is
+        always checked, and so is the host's name, or ``server_name`` in its place.
+    cert, key: PEM files to show to a server that wants a certificate.
     image_format: how images travel: "raw" (best on one machine), "jpeg" (quality 95, 4:4:4) or "png".
     timeout: seconds without a byte from the server after which a call gives up; None waits for ever.
     reconnect: seconds for which a lost connection is tried again; 0 raises ConnectionLost at once.
@@ -48,7 +57,8 @@ def connect(
 
     A client may be used by several threads, pickled (the connection stays behind) and used after a fork (the child makes its own connection).
     """
-    options = Options(url, token, image_format, timeout, reconnect, wait, on_failed, copy, name)
+    files = {"token_file": token_file, "ca": ca, "cert": cert, "key": key, "server_name": server_name}
+    options = Options(url, token, image_format, timeout, reconnect, wait, on_failed, copy, name, **files)
     options.check()
     return Client(Dialer(options, fingerprint))
 

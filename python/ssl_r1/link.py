@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import sys
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from . import frame
-from .errors import BadOption, Closed, ConnectionLost, Error, ProtocolError, TimedOut, error_of
+from .errors import BadOption, Closed, ConnectionLost, Error, OtherStream, ProtocolError, TimedOut, error_of
 from .frame import MAX_FRAME_BYTES, PREFIX_BYTES, PROTOCOL_VERSION
 from .model import Info, Place, integer, mapping, read_info, read_place, text
 from .slabs import Slabs
+from .tls import context_of, failure_of, secure
 
 T = TypeVar("T")
 
@@ -24,6 +27,7 @@ IMAGE_FORMATS: Final = ("raw", "jpeg", "png")
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _CONNECT_SECONDS: Final = 30.0
+_first = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Options:
     """What connect() was called with: this is all that travels to another process."""
 
     url: str
-    token: str | None
+    token: str | None = field(repr=False)
     image_format: str
     timeout: float | None
     reconnect: float
@@ -39,15 +43,39 @@ class Options:
     on_failed: str
     copy: bool
     name: str
+    token_file: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    server_name: str | None = None
+    """What a server's certificate must be for; the host of the address where it is None."""
 
     def check(self) -> None:
-        parse_url(self.url)
         if self.image_format not in IMAGE_FORMATS:
             raise BadOption("BAD_OPTION", f"image_format must be one of {', '.join(IMAGE_FORMATS)}, not {self.image_format!r}")
         if self.on_failed not in ("raise", "skip"):
             raise BadOption("BAD_OPTION", f"on_failed must be 'raise' or 'skip', not {self.on_failed!r}")
         if self.timeout is not None and not self.timeout > 0:
             raise BadOption("BAD_OPTION", f"timeout must be a number of seconds above 0 or None, not {self.timeout!r}")
+        if self.key is not None and self.cert is None:
+            raise BadOption("BAD_OPTION", "key is given without cert")
+
+    def current_token(self) -> str | None:
+        """Read anew for each connection, so that a token may be exchanged while a trainer runs."""
+        if self.token is not None:
+            return self.token
+        if self.token_file is None:
+            return os.environ.get("SSL_R1_TOKEN") or None
+        try:
+            with open(self.token_file, encoding="utf-8") as file:
+                lines = [line.strip() for line in file]
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise BadOption("BAD_OPTION", f"token_file: can't read {self.token_file}: {reason}") from None
+        found = [line for line in lines if line and not line.startswith("#")]
+        if not found:
+            raise BadOption("BAD_OPTION", f"token_file: there is no token in {self.token_file}")
+        return found[0]
 
 
 def parse_url(url: str) -> str | tuple[str, int]:
@@ -56,11 +84,11 @@ def parse_url(url: str) -> str | tuple[str, int]:
         return url[len("unix://") :]
     parts = urlsplit(url)
     try:
-        if parts.scheme == "tcp" and parts.hostname and parts.port and not parts.path:
+        if parts.scheme in ("tcp", "tls") and parts.hostname and parts.port and not parts.path:
             return parts.hostname, parts.port
     except ValueError:
         pass
-    raise BadOption("BAD_OPTION", f"an address is tcp://host:port, tcp://[ipv6]:port or unix:///absolute/path, not {url!r}")
+    raise BadOption("BAD_OPTION", f"an address is tcp://host:port, tls://host:port ([ipv6] in brackets) or unix:///absolute/path, not {url!r}")
 
 
 @dataclass
@@ -85,8 +113,9 @@ class Link:
         self._socket = _open_socket(options)
         try:
             hello: dict[str, Any] = {"protocol": PROTOCOL_VERSION, "format": options.image_format, "client": options.name}
-            if options.token is not None:
-                hello["token"] = options.token
+            token = options.current_token()
+            if token is not None:
+                hello["token"] = token
             if fingerprint is not None:
                 hello["fingerprint"] = fingerprint
             self.send(frame.HELLO, hello)
@@ -130,6 +159,14 @@ class Link:
             raise error_of(code, message)
         return Message(kind, meta, body, PREFIX_BYTES + meta_bytes + body_bytes)
 
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def pending(self) -> bool:
+        """Whether bytes have come that the socket no longer shows as readable, as TLS has them."""
+        waiting = getattr(self._socket, "pending", None)
+        return waiting is not None and waiting() > 0
+
     def close(self) -> None:
         """In a forked child this closes the child's descriptor only: the parent's connection goes on."""
         self._socket.close()
@@ -139,7 +176,8 @@ class Link:
         if os.getpid() != self._pid:
             return
         with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # Not the TLS socket's own, which drops the encryption first: the other thread might be about to send.
+            socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def _fill(self, view: memoryview) -> None:
         """Reads straight into the final place."""
@@ -162,8 +200,8 @@ class Link:
         except ConnectionLost:
             pass
 
-    def _lost(self, error: OSError) -> ConnectionLost:
-        return ConnectionLost("CONNECTION_LOST", f"{self._url}: {error}")
+    def _lost(self, error: OSError) -> Error:
+        return failure_of(self._url, error)
 
     def _silent(self, what: str) -> TimedOut:
         return TimedOut("CONNECTION_LOST", f"{self._url}: the server {what} for {self._timeout} s")
@@ -171,6 +209,7 @@ class Link:
 
 def _open_socket(options: Options) -> socket.socket:
     address = parse_url(options.url)
+    context = context_of(options.ca, options.cert, options.key) if options.url.startswith("tls://") else None
     try:
         if isinstance(address, str):
             opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -182,7 +221,6 @@ def _open_socket(options: Options) -> socket.socket:
                 raise
             return opened
         opened = socket.create_connection(address, timeout=_CONNECT_SECONDS)
-        opened.settimeout(options.timeout)
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # A host that vanishes without a word is noticed after about two minutes.
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -190,9 +228,18 @@ def _open_socket(options: Options) -> socket.socket:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
+        try:
+            if context is not None:
+                opened = secure(opened, context, options.server_name or address[0])
+        except BaseException:
+            opened.close()
+            raise
+        opened.settimeout(options.timeout)
         return opened
     except TimeoutError:
         raise TimedOut("CONNECTION_LOST", f"can't connect to {options.url} within {_CONNECT_SECONDS} s") from None
+    except ssl.SSLError as error:
+        raise failure_of(options.url, error) from None
     except OSError as error:
         raise ConnectionLost("CONNECTION_LOST", f"can't connect to {options.url}: {error}") from None
 
@@ -206,10 +253,29 @@ class Dialer:
         self.closed = False
 
     def open(self, slabs: Slabs) -> Link:
+        """The only connection there is. Several where the server tells of others."""
+        link = self.dial(self.options, slabs)
+        if link.place.loaders is not None:
+            link.close()
+            raise Several
+        return link
+
+    def open_one(self, slabs: Slabs, address: str, timeout: float) -> Link:
+        """A connection to one of several; `timeout` as in Options."""
+        return self.dial(replace(self.options, url=address, timeout=timeout), slabs)
+
+    def dial(self, options: Options, slabs: Slabs) -> Link:
         if self.closed:
             raise Closed("CLOSED", f"the client of {self.options.url} has been closed")
-        link = Link(self.options, self.fingerprint, slabs)
-        self.fingerprint = link.info.fingerprint
+        link = Link(options, self.fingerprint, slabs)
+        found = link.info.fingerprint
+        # Two that are welcomed at the same time: one of them says which stream it is.
+        with _first:
+            if self.fingerprint is None:
+                self.fingerprint = found
+        if self.fingerprint != found:
+            link.close()
+            raise OtherStream("OTHER_STREAM", f"{options.url}: the server's stream is {found[:200]}, not {self.fingerprint}")
         return link
 
     def persist(self, attempt: Callable[[], T], stopped: Callable[[float], bool]) -> T:
@@ -232,6 +298,10 @@ class Dialer:
                 if now + pause > deadline or stopped(pause):
                     raise
                 pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+class Several(Exception):
+    """The server tells of other loaders: one connection is not all there is."""
 
 
 class Refused(Exception):

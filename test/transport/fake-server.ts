@@ -11,6 +11,9 @@ const { values } = parseArgs({
   options: {
     listen: { type: "string", default: "tcp://127.0.0.1:0" },
     token: { type: "string" },
+    "tls-cert": { type: "string" },
+    "tls-key": { type: "string" },
+    "tls-client-ca": { type: "string" },
     batch: { type: "string", default: "8" },
     cell: { type: "string", default: "4" },
     side: { type: "string", default: "6" },
@@ -38,10 +41,14 @@ const maker = createFake({
     return await done.toBuffer();
   },
 });
+const { "tls-cert": cert, "tls-key": key = "", "tls-client-ca": clientCa } = values;
+const tls =
+  cert === undefined ? undefined : { cert, key, ...(clientCa !== undefined && { clientCa }) };
 const feedback: unknown[] = [];
 const server = await createServer(maker, {
   listen: values.listen,
   ...(values.token === undefined ? {} : { token: values.token }),
+  ...(tls !== undefined && { tls }),
   onFeedback: (given) => feedback.push(given),
   onError: (error) => console.error(error),
 });
