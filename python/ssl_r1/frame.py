@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import zlib
 from typing import Any, Final
 
 import msgpack
@@ -33,11 +34,25 @@ _PREFIX = struct.Struct(">4sB3sII")
 _MAGIC = b"R1S\x01"
 _LARGEST = 2**53 - 1
 _MAX_DEPTH = 32
+#: Bytes of a checksum at the end of a map.
+_SUM = 4
 
 
 def pack_frame(kind: int, meta: dict[str, Any], body: bytes = b"") -> bytes:
-    packed: bytes = msgpack.packb(meta)
-    return b"".join((_PREFIX.pack(_MAGIC, kind, b"\0\0\0", len(packed), len(body)), packed, body))
+    """With `crc`, so that the other side sees what was damaged on the way."""
+    # The largest integer that every reader takes for four bytes holds their place.
+    packed: bytes = msgpack.packb({**meta, "crc": 0x7FFF_FFFF})
+    head = _PREFIX.pack(_MAGIC, kind, b"\0\0\0", len(packed), len(body)) + packed[:-_SUM]
+    return b"".join((head, zlib.crc32(body, zlib.crc32(head)).to_bytes(_SUM, "big"), body))
+
+
+def open_frame(prefix: bytes | bytearray, packed: bytes | bytearray, body: bytes | memoryview) -> dict[str, Any]:
+    """The map of a frame, or a ProtocolError where it is none, or not what was sent."""
+    meta = unpack_meta(packed)
+    crc = meta.get("crc")
+    if crc is not None and crc != zlib.crc32(body, zlib.crc32(memoryview(packed)[:-_SUM], zlib.crc32(prefix))):
+        raise ProtocolError("BAD_FRAME", "a frame whose checksum does not fit: bytes were damaged on the way")
+    return meta
 
 
 def read_prefix(prefix: bytes | bytearray, limit: int = MAX_FRAME_BYTES) -> tuple[int, int, int]:
@@ -54,7 +69,7 @@ def read_prefix(prefix: bytes | bytearray, limit: int = MAX_FRAME_BYTES) -> tupl
     return kind, meta, body
 
 
-def unpack_meta(packed: bytes | memoryview) -> dict[str, Any]:
+def unpack_meta(packed: bytes | bytearray | memoryview) -> dict[str, Any]:
     """One map of JSON values with text keys, or a ProtocolError."""
     try:
         meta = msgpack.unpackb(packed, raw=False, strict_map_key=True, ext_hook=_refuse)

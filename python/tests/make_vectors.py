@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,18 @@ def pack(meta: Any) -> bytes:
 def good(name: str, sender: str, kind: int, meta: Any, body: bytes = b"", packed: bytes | None = None) -> dict[str, Any]:
     given = pack(meta) if packed is None else packed
     return {"name": name, "from": sender, "hex": frame(kind, given, body).hex(), "kind": kind, "meta": meta, "body": body.hex()}
+
+
+def sealed(kind: int, meta: dict[str, Any], body: bytes = b"") -> tuple[dict[str, Any], bytes]:
+    """The map with its checksum, and its bytes, put together by hand."""
+    packed = msgpack.packb({**meta, "crc": 0})[:-1] + b"\xce"
+    crc = zlib.crc32(prefix(kind, len(packed) + 4, len(body)) + packed + body)
+    return {**meta, "crc": crc}, packed + struct.pack(">I", crc)
+
+
+def summed(name: str, sender: str, kind: int, meta: dict[str, Any], body: bytes = b"") -> dict[str, Any]:
+    with_sum, packed = sealed(kind, meta, body)
+    return good(name, sender, kind, with_sum, body, packed)
 
 
 INFO = {
@@ -135,6 +148,10 @@ def positive() -> list[dict[str, Any]]:
         good("error with a code of the future", "server", 69, {"id": 1, "code": "TOO_PURPLE", "message": "?"}),
         good("info", "server", 70, {"id": 1, "info": INFO}),
         good("counted", "server", 71, {"id": 4, "image": None, "shards": COUNTED}),
+        summed("end with a checksum", "server", 67, {"id": 1, "step": 0}),
+        summed("poll with a checksum", "client", 7, {"id": 3}),
+        summed("cell with a checksum", "server", 66, {"id": 1, "step": 0, "cell": 0, "puzzles": TWO, "failed": [FAILED]}, PIXELS),
+        good("a checksum that is nil", "client", 7, {"id": 3, "crc": None}),
         good("counted by a field, nothing yet", "server", 71, {"id": 4, "image": "seg.png", "shards": []}),
     ]
 
@@ -242,6 +259,10 @@ def negative() -> list[dict[str, Any]]:
         bad("near is no array", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "near": 1}))),
         bad("a near partition is negative", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "near": [-1]}))),
         bad("a loader is a number", "server", "PROTOCOL", frame(65, pack({"protocol": 1, "info": INFO, "loaders": [1]}))),
+        bad("a checksum of other pixels", "server", "BAD_FRAME", frame(66, sealed(66, cell, PIXELS)[1], PIXELS[6:] + PIXELS[:6])),
+        bad("a checksum of another map", "server", "BAD_FRAME", frame(67, sealed(67, {"id": 1, "step": 0})[1].replace(b"step\0", b"step\1"))),
+        bad("a checksum of another kind", "server", "BAD_FRAME", frame(68, sealed(67, {"id": 1, "step": 0})[1])),
+        bad("a checksum that is text", "client", "BAD_FRAME", frame(7, pack({"id": 1, "crc": "0"}))),
         bad("counts without an id", "client", "PROTOCOL", frame(9, pack({}))),
         bad("counted without shards", "server", "PROTOCOL", frame(71, pack({"id": 1, "image": None}))),
         bad("counted shard without rows", "server", "PROTOCOL", frame(71, pack({"id": 1, "image": None, "shards": [{"name": "a", "size": 1}]}))),

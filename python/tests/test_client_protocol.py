@@ -25,7 +25,7 @@ def load(name: str) -> list[Any]:
 def split(data: bytes, limit: int = frame.MAX_FRAME_BYTES) -> tuple[int, dict[str, Any], bytes]:
     kind, meta, body = frame.read_prefix(data[:16], limit)
     assert len(data) == 16 + meta + body
-    return kind, frame.unpack_meta(data[16 : 16 + meta]), data[16 + meta :]
+    return kind, frame.open_frame(data[:16], data[16 : 16 + meta], data[16 + meta :]), data[16 + meta :]
 
 
 @pytest.mark.parametrize("vector", load("messages"))
@@ -33,7 +33,8 @@ def test_good_frames(vector: dict[str, Any]) -> None:
     data = bytes.fromhex(vector["hex"])
     kind, meta, body = split(data)
     assert (kind, meta, body.hex()) == (vector["kind"], vector["meta"], vector["body"])
-    assert split(frame.pack_frame(kind, meta, body)) == (kind, meta, body)
+    again, packed, same = split(frame.pack_frame(kind, meta, body))
+    assert (again, {**packed, "crc": 0}, same) == (kind, {**meta, "crc": 0}, body)
     if kind in (frame.WELCOME, frame.INFO):
         info = read_info(mapping(meta, "info"))
         assert info.steps == meta["info"]["steps"]

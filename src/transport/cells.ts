@@ -1,5 +1,5 @@
 import type { Cell, FailedSlot, Json, Puzzle } from "../model.ts";
-import { packFrame, type Meta } from "./codec.ts";
+import { sealFrame, type Meta } from "./codec.ts";
 import { MAX_FRAME_BYTES } from "./frame.ts";
 import { kinds } from "./messages.ts";
 
@@ -31,7 +31,7 @@ export function cellFrames(
         puzzles: puzzles.map(puzzleMeta),
         failed: failed.map(failedMeta),
       };
-      const head = packFrame(kinds.cell, meta, body);
+      const head = sealFrame(kinds.cell, meta, images);
       if (head.length + body <= limit) return [{ head, images, bytes: head.length + body }];
     }
     const [first] = puzzles;

@@ -1,8 +1,9 @@
 import { isUtf8 } from "node:buffer";
+import { crc32 } from "node:zlib";
 import { Packr, Unpackr } from "msgpackr";
 import { StreamError } from "../errors.ts";
 import type { Json } from "../model.ts";
-import { PREFIX_BYTES, writePrefix } from "./frame.ts";
+import { PREFIX_BYTES, writePrefix, type Frame } from "./frame.ts";
 
 /** The msgpack maps in frames: JSON values and nothing else. */
 
@@ -21,6 +22,32 @@ export function packFrame(kind: number, meta: Meta, bodyBytes = 0): Uint8Array {
   writePrefix(bytes, kind, packed.length, bodyBytes);
   bytes.set(packed, PREFIX_BYTES);
   return bytes;
+}
+
+/** Bytes of a checksum at the end of a map. */
+const SUM = 4;
+
+/** As packFrame, with the field `crc`, by which the other side sees that neither map nor body were damaged on the way. */
+export function sealFrame(kind: number, meta: Meta, body: readonly Uint8Array[] = []): Uint8Array {
+  const length = body.reduce((sum, part) => sum + part.length, 0);
+  // The largest integer that is sent in four bytes holds their place.
+  const bytes = packFrame(kind, { ...meta, crc: 0x7fff_ffff }, length);
+  const end = bytes.length - SUM;
+  const sum = body.reduce((sum, part) => crc32(part, sum), crc32(bytes.subarray(0, end)));
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(end, sum);
+  return bytes;
+}
+
+/** The map of a frame. Throws BAD_FRAME for bytes that are none, or not what was sent. */
+export function openFrame({ kind, meta: packed, body }: Frame): Meta {
+  const meta = unpackMeta(packed);
+  const given = meta["crc"] ?? undefined;
+  if (given === undefined) return meta;
+  const prefix = new Uint8Array(PREFIX_BYTES);
+  writePrefix(prefix, kind, packed.length, body.length);
+  if (crc32(body, crc32(packed.subarray(0, -SUM), crc32(prefix))) !== given)
+    throw damaged("a frame whose checksum does not fit: bytes were damaged on the way");
+  return meta;
 }
 
 /** msgpackr writes integers beyond 32 bits as floats; other languages would show 1099511627776.0 in a recipe. */

@@ -9,7 +9,7 @@ import {
   type Puzzle,
   type StreamInfo,
 } from "../model.ts";
-import { packFrame, unpackMeta, type Meta } from "./codec.ts";
+import { openFrame, sealFrame, type Meta } from "./codec.ts";
 import type { Frame } from "./frame.ts";
 
 /** What the two sides say to each other; docs/protocol.md is normative. Unknown fields are ignored, so that a minor version may add some. */
@@ -118,13 +118,13 @@ export type PlainMessage = Exclude<ServerMessage, { kind: "cell" }>;
 /** The frame of a message without a body. */
 export function packMessage(message: ClientMessage | PlainMessage): Uint8Array {
   const { kind, ...fields } = message;
-  return packFrame(kinds[kind], JSON.parse(JSON.stringify(fields)) as Meta);
+  return sealFrame(kinds[kind], JSON.parse(JSON.stringify(fields)) as Meta);
 }
 
 /** Throws BAD_FRAME where the bytes are damaged, PROTOCOL where the message is not one a client may send. */
 export function readClientMessage(frame: Frame): ClientMessage {
   if (frame.body.length > 0) throw new StreamError("PROTOCOL", "only a cell has a body");
-  const read = fieldsOf(unpackMeta(frame.meta));
+  const read = fieldsOf(openFrame(frame));
   switch (frame.kind) {
     case kinds.hello:
       return {
@@ -179,7 +179,7 @@ export function readClientMessage(frame: Frame): ClientMessage {
 export function readServerMessage(frame: Frame): ServerMessage {
   if (frame.body.length > 0 && frame.kind !== kinds.cell)
     throw new StreamError("PROTOCOL", "only a cell has a body");
-  const read = fieldsOf(unpackMeta(frame.meta));
+  const read = fieldsOf(openFrame(frame));
   switch (frame.kind) {
     case kinds.welcome:
       return {
