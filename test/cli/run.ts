@@ -24,8 +24,11 @@ export function run(args: readonly string[], input = ""): Ended {
 }
 
 /** Starts a command; ended after the test if it has not ended by itself. */
-export function start(args: readonly string[]): ChildProcessWithoutNullStreams {
-  const child = spawn(process.execPath, [main, ...args]);
+export function start(
+  args: readonly string[],
+  env: { readonly [name: string]: string } = {},
+): ChildProcessWithoutNullStreams {
+  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env } });
   child.stderr.resume();
   onTestFinished(() => void child.kill("SIGKILL"));
   return child;
