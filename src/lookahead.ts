@@ -39,7 +39,7 @@ export function createLookahead(
 ): Lookahead {
   const { spec } = plan;
   const window = createWindows(spec.window, spec.partitions).size;
-  const looked = new Set<string>();
+  const looked = new Set<number>();
   /** Steps of a partition that were looked at. */
   const looks = new Map<number, number>();
   /** By partition: what the last look had fetched ahead. */
@@ -51,15 +51,18 @@ export function createLookahead(
   let turn = 0;
   const asked = new Map<number, number>();
 
-  function waysOf(step: number): Upcoming[] {
-    const minded = new Set(own);
-    for (const [partition, last] of asked) if (turn - last <= REMEMBERED) minded.add(partition);
-    return Array.from(minded, (partition) => plan.upcoming(step, partition));
+  function waysOf(step: number): Map<number, Upcoming> {
+    const ways = new Map(own.map((partition) => [partition, plan.upcoming(step, partition)]));
+    for (const [partition, last] of asked)
+      if (turn - last <= REMEMBERED && !ways.has(partition))
+        ways.set(partition, plan.upcoming(step, partition));
+    return ways;
   }
 
   /** Better before anything is fetched, or at least before half of it is, than when memory runs out. */
-  function checkMemory(step: number, ways: readonly Upcoming[]): void {
-    const open = new Set(ways.flatMap(({ now }) => now));
+  function checkMemory(step: number, ways: Iterable<Upcoming>): void {
+    const open = new Set<number>();
+    for (const { now } of ways) for (const shard of now) open.add(shard);
     const sizes = Array.from(open, (shard) => catalog.kept(shard)).filter((size) => size > 0);
     const bytes = sizes.reduce((sum, size) => sum + size, 0);
     if (bytes <= memoryLimit) return;
@@ -70,27 +73,35 @@ export function createLookahead(
     );
   }
 
-  if (cache === "none") checkMemory(0, waysOf(0));
+  if (cache === "none") checkMemory(0, waysOf(0).values());
 
   function look(step: number, partition: number): void {
-    const what = `${step}/${partition}`;
+    // below 2^53: a partition has a slot at least
+    const what = step * spec.partitions + partition;
     if (looked.has(what)) return;
     looked.add(what);
     if (looked.size > REMEMBERED * spec.partitions) looked.delete(looked.values().next().value!);
     asked.set(partition, turn);
-    if (!steps.has(step)) {
-      steps.add(step);
-      if (steps.size > REMEMBERED) steps.delete(steps.values().next().value!);
-      turn++;
-      const ways = waysOf(step);
-      if (cache === "none") checkMemory(step, ways);
-      catalog.needs((shard) => Math.min(...ways.map((way) => way.rank(shard))));
-    }
-    const way = plan.upcoming(step, partition);
+    const fresh = steps.has(step) ? undefined : begin(step).get(partition);
+    const way = fresh ?? plan.upcoming(step, partition);
     for (const shard of way.now) catalog.prepare(shard);
     const times = (looks.get(partition) ?? 0) + 1;
     looks.set(partition, times);
     if (times > ALONE) fetchAhead(partition, way.next(prefetch));
+  }
+
+  /** Looks at what all partitions that are minded need in a step. */
+  function begin(step: number): ReadonlyMap<number, Upcoming> {
+    steps.add(step);
+    if (steps.size > REMEMBERED) steps.delete(steps.values().next().value!);
+    turn++;
+    const ways = waysOf(step);
+    if (cache === "none") checkMemory(step, ways.values());
+    const all = [...ways.values()];
+    catalog.needs((shard) =>
+      all.reduce((least, way) => Math.min(least, way.rank(shard)), Infinity),
+    );
+    return ways;
   }
 
   function fetchAhead(partition: number, shards: readonly number[]): void {

@@ -79,22 +79,36 @@ export interface Rows {
   stretch(partition: number, first: number, last: number): Stretch;
 }
 
-/** One partition's way through one epoch; as far as counts are known, the rows before each shard. */
+/** One partition's way through one epoch; as far as counts are known, the rows before each shard, or before each so many-th where there are many. */
 interface Walk {
   readonly ranks: Uint32Array;
+  /** Rows before place at * stride. */
   readonly starts: Float64Array;
+  /** Places whose shards are counted, and the rows before the next. */
   known: number;
+  rows: number;
 }
 
-/** Numbers kept for epochs, and for shuffled windows: 8 and 4 bytes each. */
-const keptOrders = 4_000_000;
+/** Numbers kept for shuffled windows: 4 bytes each. */
 const keptOffsets = 8_000_000;
+/** Places from one start that is kept to the next, at most: they are counted anew for every row that is looked up. */
+const longestStride = 64;
+
+interface Shuffled {
+  readonly name: string;
+  readonly partition: number;
+  readonly epoch: number;
+  readonly window: number;
+  readonly table: Uint32Array;
+}
 
 export interface RowsOptions {
   readonly seed: number;
   readonly partitions: number;
   readonly source: SourceShape;
   readonly shared: boolean;
+  /** Numbers kept for epochs, 8 and 4 bytes each. Default 4,000,000. */
+  readonly kept?: number;
 }
 
 export function createRows(
@@ -104,13 +118,17 @@ export function createRows(
   windows: Windows,
   watch: Watch,
 ): Rows {
-  const { seed, partitions, shared } = options;
+  const { seed, partitions, shared, kept: keptOrders = 4_000_000 } = options;
   const { source, own: key, deal: dealt } = options.source;
   const orders = createRecent<Uint32Array>(keptOrders, (order) => order.length);
   const walks = createRecent<Walk>(keptOrders, (walk) => walk.starts.length);
   const inverses = createRecent<Uint32Array>(keptOrders, (places) => places.length);
   const shuffles = createRecent<Uint32Array>(keptOffsets, (table) => table.length);
   const totals = Array.from({ length: partitions }, () => ({ place: 0, rows: 0 }));
+  // so that an epoch of every partition is kept, or each batch would make them all anew
+  const stride = Math.min(longestStride, Math.ceil((partitions * deal.length) / keptOrders));
+  /** By entry: the window in which it was last; most slots are in the same. Only where windows are small beside what is kept. */
+  const latest: Shuffled[] = [];
 
   function ranks(partition: number, epoch: number): Uint32Array {
     return orders.get(wayOf(partition, epoch), () => {
@@ -135,8 +153,8 @@ export function createRows(
   }
 
   /** In deal "rows" all partitions go one way. */
-  function wayOf(partition: number, epoch: number): string {
-    return dealt === "rows" ? `${epoch}` : `${epoch}/${partition}`;
+  function wayOf(partition: number, epoch: number): number {
+    return dealt === "rows" ? epoch : epoch * partitions + partition;
   }
 
   function countOf(partition: number, rank: number): number | undefined {
@@ -149,7 +167,7 @@ export function createRows(
 
   /** Rows of the partition that are counted from the epoch's beginning on without a gap, be it to the middle of a shard. Never kept: it grows. */
   function reached(walk: Walk, partition: number): number {
-    const rows = walk.starts[walk.known]!;
+    const { rows } = walk;
     if (walk.known === deal.length || !counts.sofar) return rows;
     const rank = walk.ranks[walk.known]!;
     const some = counts.sofar(deal.shard(rank));
@@ -160,16 +178,18 @@ export function createRows(
 
   /** The walk, its starts filled as far as the counts go. */
   function walkOf(partition: number, epoch: number): Walk {
-    const walk = walks.get(`${epoch}/${partition}`, () => ({
+    const walk = walks.get(epoch * partitions + partition, () => ({
       ranks: ranks(partition, epoch),
-      starts: new Float64Array(deal.length + 1),
+      starts: new Float64Array(Math.floor(deal.length / stride) + 1),
       known: 0,
+      rows: 0,
     }));
     while (walk.known < deal.length) {
       const rows = countOf(partition, walk.ranks[walk.known]!);
       if (rows === undefined) break;
-      walk.starts[walk.known + 1] = walk.starts[walk.known]! + rows;
+      walk.rows += rows;
       walk.known += 1;
+      if (walk.known % stride === 0) walk.starts[walk.known / stride] = walk.rows;
     }
     return walk;
   }
@@ -190,41 +210,54 @@ export function createRows(
       .filter((shard) => counts.rows(shard) === undefined);
   }
 
-  /** The place of the shard that holds the epoch's row; the last place may be a shard that is still being counted. */
-  function placeOf(walk: Walk, row: number): number {
+  /** The place of the shard that holds the epoch's row, and the rows before it; the last place may be a shard that is still being counted. */
+  function placeOf(walk: Walk, partition: number, row: number): { place: number; start: number } {
+    const end = Math.min(walk.known, deal.length - 1);
     let low = 0;
-    let high = Math.min(walk.known, deal.length - 1);
+    let high = Math.floor(end / stride);
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
       if (walk.starts[middle]! <= row) low = middle;
       else high = middle - 1;
     }
-    return low;
+    let place = low * stride;
+    let start = walk.starts[low]!;
+    for (const last = Math.min(end, place + stride - 1); place < last; place++) {
+      const next = start + countOf(partition, walk.ranks[place]!)!;
+      if (next > row) break;
+      start = next;
+    }
+    return { place, start };
   }
 
   function find(walk: Walk, partition: number, x: number, offset: number): RowAt {
-    const at = placeOf(walk, x);
-    const rank = walk.ranks[at]!;
-    return {
-      shard: deal.shard(rank),
-      row: deal.row(partition, rank, x - walk.starts[at]!),
-      offset,
-    };
+    const { place, start } = placeOf(walk, partition, x);
+    const rank = walk.ranks[place]!;
+    return { shard: deal.shard(rank), row: deal.row(partition, rank, x - start), offset };
   }
 
   function shuffled(
-    span: Pick<Located, "partition" | "epoch" | "window" | "rows">,
+    span: Pick<Located, "partition" | "entry" | "epoch" | "window" | "rows">,
     name: string,
   ): Uint32Array {
-    const { partition, epoch, window } = span;
+    const { partition, entry, epoch, window, rows } = span;
+    const last = latest[entry];
+    if (
+      last?.window === window &&
+      last.partition === partition &&
+      last.epoch === epoch &&
+      // plans with other logs use the same rows, and their entries' numbers
+      last.name === name
+    )
+      return last.table;
     const own = shared ? [] : [name];
-    return shuffles.get([epoch, partition, window, ...own].join("/"), () => {
+    const table = shuffles.get([epoch, partition, window, ...own].join("/"), () => {
       watch.window?.();
-      return permutation(
-        derive(seed, "window", ...key, epoch, partition, window, ...own),
-        span.rows,
-      );
+      return permutation(derive(seed, "window", ...key, epoch, partition, window, ...own), rows);
     });
+    if (entry * windows.size <= keptOffsets)
+      latest[entry] = { name, partition, epoch, window, table };
+    return table;
   }
 
   function place(
@@ -251,8 +284,8 @@ export function createRows(
     const { start } = windows.span(epoch, first);
     const span = windows.span(epoch, last);
     return {
-      from: placeOf(walk, start),
-      to: placeOf(walk, Math.min(span.start + span.size, end) - 1),
+      from: placeOf(walk, partition, start).place,
+      to: placeOf(walk, partition, Math.min(span.start + span.size, end) - 1).place,
     };
   }
 
@@ -272,7 +305,7 @@ export function createRows(
         const missing = end - reached(walk, partition);
         if (missing <= 0) return place(partition, entry, name, 0, position, Infinity);
         const rank = walk.ranks[walk.known]!;
-        const more = end - walk.starts[walk.known]!;
+        const more = end - walk.rows;
         return {
           needs: [deal.shard(rank)],
           missing,

@@ -2,7 +2,10 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkPlan } from "../../src/plan/check.ts";
 import { createPlan, needsIndex, type Plan, type PlanSpec } from "../../src/plan/plan.ts";
+import { createDeal } from "../../src/plan/deal.ts";
 import { createRecent } from "../../src/plan/recent.ts";
+import { createRows, type Rows } from "../../src/plan/rows.ts";
+import { createWindows } from "../../src/plan/windows.ts";
 import { derive } from "../../src/random/random.ts";
 import { fiveTasks } from "./specs.ts";
 import { counted, located, slotAt, streams, totalOf, type Stream } from "./streams.ts";
@@ -350,6 +353,57 @@ describe("cost", () => {
     get("c", 4);
     expect(made).toEqual(["a", "b", "c", "b", "huge", "c"]);
   });
+});
+
+test("where many shards meet many partitions less is kept, and every answer is the same", () => {
+  fc.assert(
+    fc.property(
+      streams,
+      fc.integer({ min: 1, max: 40 }),
+      fc.integer({ min: 0, max: 60 }),
+      fc.array(fc.tuple(fc.nat(), fc.nat(400)), { minLength: 1, maxLength: 60 }),
+      ({ spec, rows }, kept, unknown, questions) => {
+        const { seed, partitions, window, deal, order } = spec;
+        const known = Float64Array.from(rows);
+        /** Some shards are counted later, and one of them in parts. */
+        let late = unknown;
+        const counts = {
+          shards: rows.length,
+          rows: (shard: number) => (shard % 7 < late % 7 ? undefined : known[shard]),
+          sofar: (shard: number) => Math.floor(known[shard]! / 2),
+        };
+        const source = { source: 0, first: 0, shards: rows.length, weight: 1, deal, own: [] };
+        const made = (most?: number): Rows =>
+          createRows(
+            {
+              seed,
+              partitions,
+              source,
+              shared: order === "shared",
+              ...(most !== undefined && { kept: most }),
+            },
+            counts,
+            createDeal(seed, source, partitions),
+            createWindows(window, partitions),
+            {},
+          );
+        const [all, few] = [made(), made(kept)];
+        for (const [at, [partition, position]] of questions.entries()) {
+          if (at === questions.length >> 1) late = 0;
+          const ask = (one: Rows): unknown[] => {
+            const own = partition % partitions;
+            return [
+              one.locate(own, 0, "rotation", position),
+              one.stretch(own, position, position + 9),
+              one.total(own),
+            ];
+          };
+          expect(ask(few)).toEqual(ask(all));
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
 });
 
 describe("passes", () => {
