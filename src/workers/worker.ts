@@ -75,8 +75,8 @@ export async function alone(
   job: CellJob,
   work: (job: CellJob) => Promise<CellResult>,
 ): Promise<CellResult> {
-  while (present) {
-    await present;
+  for (let before = present; before; before = present) {
+    await before;
     await new Promise(setImmediate); // the other's result goes out first
   }
   making.begin(job.id);
