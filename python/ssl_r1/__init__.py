@@ -17,6 +17,7 @@ from .errors import (
     TimedOut,
     Unauthorized,
 )
+from .loaders import Event, Loader
 from .model import Batch, EntryInfo, FailedSlot, Image, Info, Puzzle
 from .stream import Stream
 
@@ -29,10 +30,12 @@ __all__ = [
     "ConnectionLost",
     "EntryInfo",
     "Error",
+    "Event",
     "FailedSlot",
     "Image",
     "Info",
     "LimitReached",
+    "Loader",
     "NeedsIndex",
     "OtherStream",
     "ProtocolError",

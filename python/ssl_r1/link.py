@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -49,6 +49,8 @@ class Options:
     key: str | None = None
     server_name: str | None = None
     """What a server's certificate must be for; the host of the address where it is None."""
+    stall: float = 30.0
+    hedge: float | None = None
 
     def check(self) -> None:
         if self.image_format not in IMAGE_FORMATS:
@@ -59,6 +61,10 @@ class Options:
             raise BadOption("BAD_OPTION", f"timeout must be a number of seconds above 0 or None, not {self.timeout!r}")
         if self.key is not None and self.cert is None:
             raise BadOption("BAD_OPTION", "key is given without cert")
+        if not self.stall > 0:
+            raise BadOption("BAD_OPTION", f"stall must be a number of seconds above 0, not {self.stall!r}")
+        if self.hedge is not None and not self.hedge > 0:
+            raise BadOption("BAD_OPTION", f"hedge must be a number of seconds above 0 or None, not {self.hedge!r}")
 
     def current_token(self) -> str | None:
         """Read anew for each connection, so that a token may be exchanged while a trainer runs."""
@@ -151,7 +157,7 @@ class Link:
         body = self._slabs.take(body_bytes) if body_bytes > 0 else memoryview(b"")
         if body_bytes > 0:
             self._fill(body)
-        meta = frame.unpack_meta(memoryview(packed))
+        meta = frame.open_frame(self._prefix, packed, body)
         if kind == frame.ERROR and meta.get("id") is None:
             code, message = text(meta, "code"), text(meta, "message")
             if code == "CLOSED":
@@ -260,9 +266,9 @@ class Dialer:
             raise Several
         return link
 
-    def open_one(self, slabs: Slabs, address: str, timeout: float) -> Link:
-        """A connection to one of several; `timeout` as in Options."""
-        return self.dial(replace(self.options, url=address, timeout=timeout), slabs)
+    def open_one(self, slabs: Slabs, address: str, timeout: float, name: str | None) -> Link:
+        """A connection to one of several; `timeout` as in Options. `name`: the one behind an address that was looked up."""
+        return self.dial(replace(self.options, url=address, timeout=timeout, server_name=self.options.server_name or name), slabs)
 
     def dial(self, options: Options, slabs: Slabs) -> Link:
         if self.closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import Final
 
@@ -9,9 +10,10 @@ _STEP: Final = 2**20
 
 
 class Slabs:
-    """Hands out a buffer only when no view of its bytes is left, however long somebody keeps one; then a new buffer is made instead."""
+    """Hands out a buffer only when no view of its bytes is left, however long somebody keeps one; else it makes one. For several threads."""
 
     def __init__(self, least: int = 2**26) -> None:
+        self._lock = threading.Lock()
         self._slabs: deque[bytearray] = deque()
         self._bytes = 0
         self._limit = least
@@ -22,19 +24,20 @@ class Slabs:
 
     def take(self, size: int) -> memoryview:
         """`size` bytes, contents undefined."""
-        for _ in range(len(self._slabs)):
-            slab = self._slabs[0]
-            self._slabs.rotate(-1)
-            if size <= len(slab) <= 2 * size + _STEP and _unused(slab):
-                return memoryview(slab)[:size]
-        rounded = -(-size * 9 // (8 * _STEP)) * _STEP
-        slab = bytearray(rounded)
-        # A forgotten buffer lives on for as long as it has views.
-        self._slabs.append(slab)
-        self._bytes += rounded
-        while self._bytes > self._limit and len(self._slabs) > 1:
-            self._bytes -= len(self._slabs.popleft())
-        return memoryview(slab)[:size]
+        with self._lock:
+            for _ in range(len(self._slabs)):
+                slab = self._slabs[0]
+                self._slabs.rotate(-1)
+                if size <= len(slab) <= 2 * size + _STEP and _unused(slab):
+                    return memoryview(slab)[:size]
+            rounded = -(-size * 9 // (8 * _STEP)) * _STEP
+            slab = bytearray(rounded)
+            # A forgotten buffer lives on for as long as it has views.
+            self._slabs.append(slab)
+            self._bytes += rounded
+            while self._bytes > self._limit and len(self._slabs) > 1:
+                self._bytes -= len(self._slabs.popleft())
+            return memoryview(slab)[:size]
 
 
 def _unused(slab: bytearray) -> bool:

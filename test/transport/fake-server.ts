@@ -1,5 +1,8 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import sharp from "sharp";
+import { StreamError, type ErrorCode } from "../../src/errors.ts";
 import { createServer } from "../../src/transport/server.ts";
 import { createFake } from "./fake.ts";
 
@@ -22,6 +25,15 @@ const { values } = parseArgs({
     fingerprint: { type: "string", default: "sha256:fake" },
     failing: { type: "string", default: "" },
     reuse: { type: "boolean", default: false },
+    seed: { type: "string" },
+    partitions: { type: "string", default: "1" },
+    near: { type: "string" },
+    // A file with the addresses that it tells, read for each client.
+    loaders: { type: "string" },
+    // A code that every request is refused with.
+    refuse: { type: "string" },
+    // Milliseconds before each cell.
+    lag: { type: "string", default: "0" },
   },
 });
 
@@ -32,8 +44,16 @@ const maker = createFake({
   images: Number(values.images),
   steps: values.steps === undefined ? null : Number(values.steps),
   fingerprint: values.fingerprint,
-  failing: values.failing === "" ? [] : values.failing.split(",").map(Number),
+  failing: numbers(values.failing),
   reuse: values.reuse,
+  partitions: Number(values.partitions),
+  ...(values.near === undefined ? {} : { near: numbers(values.near) }),
+  ...(values.seed === undefined ? {} : { seed: Number(values.seed) }),
+  async before() {
+    if (values.refuse !== undefined)
+      throw new StreamError(values.refuse as ErrorCode, "refused, as asked");
+    if (values.lag !== "0") await sleep(Number(values.lag));
+  },
   encode: async (pixels, side, format) => {
     const image = sharp(Buffer.from(pixels), { raw: { width: side, height: side, channels: 3 } });
     const done =
@@ -49,6 +69,10 @@ const server = await createServer(maker, {
   listen: values.listen,
   ...(values.token === undefined ? {} : { token: values.token }),
   ...(tls !== undefined && { tls }),
+  loaders: () =>
+    values.loaders === undefined
+      ? undefined
+      : readFileSync(values.loaders, "utf8").split("\n").filter(Boolean),
   onFeedback: (given) => feedback.push(given),
   onError: (error) => console.error(error),
 });
@@ -57,3 +81,7 @@ for await (const _ of process.stdin);
 const { user, system } = process.cpuUsage();
 await server.close();
 console.log(JSON.stringify({ ...maker.tally, feedback, cpu: (user + system) / 1e6 }));
+
+function numbers(text: string): number[] {
+  return text === "" ? [] : text.split(",").map(Number);
+}
