@@ -14,13 +14,18 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
+const both = ["TypeScript", "Python"] as const;
 process.chdir(root);
 const undisturbed = await createUndisturbed("shards");
 const lines: (Outcome & { readonly scenario: string; readonly client: Language })[] = [];
 try {
-  for (const { name, clients, play: scenario } of scenarios) {
+  for (const [
+    number,
+    { name, clients = ["TypeScript"] as const, play: scenario },
+  ] of scenarios.entries()) {
     if (!name.includes(values.only)) continue;
-    for (const language of clients ?? (["TypeScript", "Python"] as const)) {
+    // In the short form they take turns.
+    for (const language of values.long ? clients : [clients[number % clients.length]!]) {
       const chance = chanceOf(values.seed, name, language);
       const outcome = await play(scenario, { chance, long: values.long, language, undisturbed });
       lines.push({ scenario: name, client: language, ...outcome });

@@ -6,7 +6,7 @@ import { root } from "../fixtures/serve.ts";
 import type { Chance } from "./chance.ts";
 import { startLoader, usage, type Loader, type LoaderOptions } from "./loader.ts";
 import { createProxy, type Proxy } from "./proxy.ts";
-import { startTrainer, type Language, type Trainer } from "./trainer.ts";
+import { startTrainer, type Language, type Trainer, type TrainerOptions } from "./trainer.ts";
 import { cheap, type Undisturbed } from "./undisturbed.ts";
 
 export interface Stage {
@@ -18,9 +18,10 @@ export interface Stage {
   readonly undisturbed: Undisturbed;
   /** Serves the sample shards, or another source. */
   loader(options?: Partial<LoaderOptions> & { readonly source?: string }): Promise<Loader>;
-  loaders(count: number): Promise<readonly Loader[]>;
+  /** Three nodes that share the partitions. */
+  loaders(): Promise<readonly Loader[]>;
   proxy(loader: Loader): Promise<Proxy>;
-  train(address: string, options?: { readonly steps?: number; readonly options?: object }): Trainer;
+  train(address: string, options?: TrainerOptions): Trainer;
   /** Faults that the scenario itself makes. */
   count(kind: string, times?: number): void;
   problem(what: string): void;
@@ -42,6 +43,7 @@ export interface Outcome {
 /** What each process may hold, MiB. Measured: loaders 255, clients 215. */
 export const BOUNDS = { loader: 420, client: 360 };
 const SAMPLE = 100;
+const NODES = 3;
 
 export async function play(
   scenario: (stage: Stage) => Promise<void>,
@@ -72,9 +74,10 @@ export async function play(
   const count = (kind: string, times = 1): void =>
     void (faults[kind] = (faults[kind] ?? 0) + times);
 
+  let sockets = 0;
   const loader: Stage["loader"] = async ({ source = "shards", args = [], ...options } = {}) => {
     const made = await startLoader({
-      address: `unix://${join(folder, `${loaders.length}.sock`)}`,
+      address: `unix://${join(folder, `${sockets++}.sock`)}`,
       args: [source, "--config", config, ...args],
       ...options,
     });
@@ -85,11 +88,12 @@ export async function play(
     ...given,
     folder,
     loader,
-    loaders: (wanted) =>
+    loaders: () =>
       Promise.all(
-        Array.from({ length: wanted }, (_, node) =>
+        Array.from({ length: NODES }, (_, node) =>
           loader({
             address: `unix://${join(folder, `node-${node}.sock`)}`,
+            args: ["--node", `${node}/${NODES}`],
           }),
         ),
       ),

@@ -38,17 +38,35 @@ interface Line {
 const typescript = fileURLToPath(new URL("client.ts", import.meta.url));
 const python = fileURLToPath(new URL("client.py", import.meta.url));
 
-/** @param options of its connect() */
+export interface TrainerOptions {
+  /** Batches after which it ends by itself. */
+  readonly steps?: number;
+  /** Of its connect(), both in milliseconds. */
+  readonly stall?: number;
+  readonly reconnect?: number;
+  /** For a connection to be welcomed; TypeScript. */
+  readonly timeout?: number;
+  /** Its clock is set back again and again; TypeScript. */
+  readonly badClock?: boolean;
+}
+
 export function startTrainer(
   language: Language,
   address: string,
   undisturbed: Undisturbed,
-  { steps, options = {} }: { readonly steps?: number; readonly options?: object } = {},
+  { steps, stall: patience, reconnect = 60_000, timeout, badClock }: TrainerOptions = {},
 ): Trainer {
+  const unit = language === "Python" ? 1_000 : 1;
+  const options = {
+    reconnect: reconnect / unit,
+    ...(patience !== undefined && { stall: patience / unit }),
+    ...(timeout !== undefined && language !== "Python" && { timeout }),
+  };
+  const imported = badClock ? ["--import", new URL("clock.ts", import.meta.url).href] : [];
   const [program, given] =
     language === "Python"
       ? [testPython(), [python]]
-      : [process.execPath, ["--max-semi-space-size=2", typescript]];
+      : [process.execPath, ["--max-semi-space-size=2", ...imported, typescript]];
   const child: ChildProcess = spawn(
     program,
     [...given, JSON.stringify({ address, options, ...(steps !== undefined && { steps }) })],

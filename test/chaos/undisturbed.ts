@@ -5,6 +5,8 @@ import type { StreamOptions } from "../../src/options.ts";
 
 export interface Undisturbed {
   digest(step: number): Promise<string>;
+  /** Of one puzzle, as the batch of its slot alone. */
+  puzzle(step: number, slot: number): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -26,24 +28,29 @@ export const cheap: Omit<StreamOptions, "source"> = {
 
 export async function createUndisturbed(source: string): Promise<Undisturbed> {
   const stream = await createStream({ source, ...cheap });
-  const digests: string[] = [];
-  let made: AsyncIterator<string> | undefined;
-  async function* all(): AsyncGenerator<string, void, undefined> {
-    for await (const batch of stream.batches()) yield batchDigest(batch);
+  const made: { readonly digest: string; readonly puzzles: readonly string[] }[] = [];
+  async function* all(): AsyncGenerator<(typeof made)[number], void, undefined> {
+    for await (const batch of stream.batches())
+      yield {
+        digest: batchDigest(batch),
+        puzzles: batch.puzzles.map((puzzle) => batchDigest({ ...batch, puzzles: [puzzle] })),
+      };
   }
+  const batches = all();
   let turn: Promise<unknown> = Promise.resolve();
+  const at = (step: number): Promise<(typeof made)[number]> => {
+    const found = turn.then(async () => {
+      while (made.length <= step) made.push((await batches.next()).value!);
+      return made[step]!;
+    });
+    turn = found;
+    return found;
+  };
   return {
-    async digest(step) {
-      const found = turn.then(async () => {
-        made ??= all();
-        while (digests.length <= step) digests.push((await made.next()).value as string);
-        return digests[step]!;
-      });
-      turn = found;
-      return found;
-    },
+    digest: async (step) => (await at(step)).digest,
+    puzzle: async (step, slot) => (await at(step)).puzzles[slot]!,
     async close() {
-      await made?.return?.();
+      await batches.return();
       await stream.close();
     },
   };
