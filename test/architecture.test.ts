@@ -49,6 +49,7 @@ function part(name: string): string {
 /** Imports go from an earlier line to a later one; within a line only without a circle. */
 const layers = [
   ["index", "cli"], // the package for programs and for people
+  ["ops"],
   ["transport"],
   ["loader"],
   ["plan", "sources", "workers"],
@@ -123,8 +124,9 @@ describe("libraries", () => {
     commander: ["cli"],
     "it-pipe": ["loader"],
     msgpackr: ["transport"],
-    pino: ["cli"],
+    pino: ["ops"],
     piscina: ["workers"],
+    "prom-client": ["ops"],
     sharp: ["images"],
     undici: ["net"],
     yaml: ["cli"],
@@ -165,7 +167,7 @@ describe("what reaches a batch", () => {
     const unsteady =
       /Math\.(random|sin|cos|tan|asin|acos|atan2?|sinh|cosh|tanh|exp|expm1|pow|log|log2|log10|log1p|cbrt|hypot)\b/;
     // When bytes come may depend on both: pauses between tries, a server's dates, temporary names, a cache's locks.
-    const apart = (name: string): boolean => !/^(net|cache)\//.test(name);
+    const apart = (name: string): boolean => !/^(net|cache|ops)\//.test(name);
     expect(uses(unsteady).filter(apart)).toEqual([]);
     expect(uses(/\bDate\b|\brandomUUID\b|\brandomBytes\b|\brandomInt\b/).filter(apart)).toEqual([]);
     expect(
@@ -175,7 +177,7 @@ describe("what reaches a batch", () => {
 
   test("the clock is for statistics and deadlines", () => {
     const clock = uses(/performance\.|\bhrtime\b/).filter(
-      (name) => !/^(cli|net|cache)\//.test(name),
+      (name) => !/^(cli|ops|net|cache)\//.test(name),
     );
     expect(clock).toEqual([
       "cells.ts",

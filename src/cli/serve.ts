@@ -1,15 +1,21 @@
-import { once } from "node:events";
 import { hostname } from "node:os";
 import { Command } from "commander";
-import { pino } from "pino";
+import type { StreamError } from "../errors.ts";
 import type { Stream } from "../loader.ts";
 import type { CellMaker } from "../model.ts";
 import { findNode, parseNode, type FoundNode } from "../node.ts";
+import { logNotices, logServer } from "../ops/events.ts";
+import { choice, createLog, logFormats, logLevels } from "../ops/log.ts";
+import { serveOperations } from "../ops/operations.ts";
+import { createRewards, type Rewards } from "../ops/rewards.ts";
+import type { Subject } from "../ops/subject.ts";
 import { createServer, type Server } from "../transport/server.ts";
 import { tokenOf, type TokenOptions } from "./counts.ts";
+import { DRAIN, unless, watchSignals } from "./lifetime.ts";
 import { createTraffic, listed, skippedText } from "./progress.ts";
-import { withStreamOptions } from "./stream-options.ts";
+import { wholeNumber, withStreamOptions } from "./stream-options.ts";
 import { tellOf } from "./told-loaders.ts";
+import { version } from "./version.ts";
 import { withStream } from "./with-stream.ts";
 
 interface ServeOptions extends TokenOptions {
@@ -18,9 +24,17 @@ interface ServeOptions extends TokenOptions {
   readonly insecure?: boolean;
   readonly json?: boolean;
   readonly untilEof?: boolean;
+  readonly http?: string;
+  readonly httpInsecure?: boolean;
+  readonly logFormat?: string;
+  readonly logLevel: string;
+  readonly drainTimeout: string;
 }
 
-/** `ssl-r1 serve SOURCE --listen tcp://127.0.0.1:7531`: answers clients until SIGTERM or SIGINT. */
+/** Takes the line away that changes. */
+const CLEAR = "\r\u001b[K";
+
+/** `ssl-r1 serve SOURCE --listen tcp://127.0.0.1:7531`: answers clients until SIGTERM or SIGINT, or until it has drained after SIGUSR2. */
 export function serveCommand(): Command {
   return withStreamOptions(new Command("serve"))
     .description("serve batches on a socket until it is told to end")
@@ -33,6 +47,11 @@ export function serveCommand(): Command {
     .option("--token-file <file>", "file that holds the token")
     .option("--insecure", "allow an address beyond loopback without encryption")
     .option("--until-eof", "end when standard input ends, as it does when its writer dies")
+    .option("--http <address>", "host:port for /livez, /readyz, /metrics and /status; off without")
+    .option("--http-insecure", "allow an --http address beyond loopback: everybody there may read")
+    .option("--drain-timeout <seconds>", "how long SIGUSR2 lets requests finish", "30")
+    .option("--log-format <name>", "json or text (default: json with --json, else text)")
+    .option("--log-level <name>", "debug, info, warn, error or silent", "info")
     .option("--json", "one line of JSON when ready; the log as JSON on standard error")
     .action(async (source: readonly string[], options: ServeOptions) => {
       // as if told by a signal: it holds from now on, also while the source is listed and counted
@@ -41,18 +60,62 @@ export function serveCommand(): Command {
           .resume()
           .once("close", () => process.kill(process.pid, "SIGTERM"))
           .unref();
-      const log = pino({ base: null }, pino.destination({ dest: 2, sync: true }));
-      const warn = (message: string): void => {
-        if (options.json) log.warn(message);
-        else process.stderr.write(`${message}\n`);
-      };
-      const progress = process.stderr.isTTY && !options.json;
-      const out = options.json
-        ? { write: (line: string) => log.info(line.trim()) }
-        : process.stderr;
+      const format = choice(
+        "log-format",
+        options.logFormat ?? (options.json ? "json" : "text"),
+        logFormats,
+      );
+      const drainTimeout = wholeNumber("drain-timeout", options.drainTimeout);
+      const progress = process.stderr.isTTY && format === "text";
+      const log = createLog({
+        format,
+        level: choice("log-level", options.logLevel, logLevels),
+        // the line that changes comes back by itself
+        write: (line) => void process.stderr.write(`${progress ? CLEAR : ""}${line}\n`),
+      });
+      const warn = (message: string): void => log.note(message);
+      const out =
+        format === "json"
+          ? { write: (line: string) => log.info("progress", { message: line.trim() }) }
+          : process.stderr;
       const told = options.loaders === undefined ? undefined : await tellOf(options.loaders, warn);
       let found: FoundNode | undefined;
+      let rewards: Rewards | undefined;
+      let subject: Subject = {
+        version: version(),
+        phase: "opening",
+        stream: undefined,
+        server: undefined,
+        node: undefined,
+        loaders: undefined,
+        lastError: undefined,
+      };
+      const failed = (error: StreamError): void => {
+        subject = { ...subject, lastError: { error, at: Date.now() / 1000 } };
+      };
+      const onError = (error: StreamError): void => {
+        failed(error);
+        const { code, message, stack, cause } = error;
+        const inner = cause instanceof Error ? cause.stack : undefined;
+        log.error("error", {
+          code,
+          message,
+          ...(code === "INTERNAL" && { stack: inner ?? stack }),
+        });
+      };
+      const http =
+        options.http === undefined
+          ? undefined
+          : await serveOperations({
+              listen: options.http,
+              ...(options.httpInsecure && { insecure: true }),
+              subject: () => ({ ...subject, loaders: told?.list() }),
+              rewards: () => rewards?.counts() ?? {},
+              onError,
+            });
       const answer = async (stream: Stream): Promise<void> => {
+        const lifetime = watchSignals();
+        rewards = createRewards((index) => stream.entryOf(index));
         const followed = follow(stream);
         const traffic = createTraffic();
         const token = tokenOf(options);
@@ -61,38 +124,59 @@ export function serveCommand(): Command {
           ...(token !== undefined && { token }),
           ...(options.insecure && { insecure: true }),
           ...(told && { loaders: () => told.list() }),
-          onError: (error) => warn(`error ${error.code}: ${error.message}`),
+          onError,
+          onEvent: logServer(log, failed),
+          onFeedback: (feedback) => rewards?.add(feedback),
         });
         const { fingerprint, batch, partitions, entries, shards, samples, counted } = stream.info();
         const { near } = stream;
         const node = found && { node: `${found.index}/${found.count}`, near };
+        subject = { ...subject, phase: "serving", stream, server };
+        if (node) subject = { ...subject, node: node.node };
         if (found) out.write(`${nodeText(found, near ?? [], partitions)}\n`);
         for (const warning of stream.statistics.warnings) warn(`warning: ${warning}`);
+        const { address } = server;
+        log.info("listening", { address, ...(http && { http: http.address }), fingerprint });
         process.stdout.write(
           options.json
-            ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, ...node, pid: process.pid })}\n`
-            : `listening on ${server.address}\n${samples} images${counted ? "" : " counted so far"} in ${shards} shards; batches of ${batch}; ${entries.map(({ name }) => name).join(", ")}\nfingerprint ${fingerprint}\n`,
+            ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, ...node, ...(http && { http: http.address }), pid: process.pid })}\n`
+            : `listening on ${server.address}\n${samples} images${counted ? "" : " counted so far"} in ${shards} shards; batches of ${batch}; ${entries.map(({ name }) => name).join(", ")}\nfingerprint ${fingerprint}\n${http ? `status on ${http.address}\n` : ""}`,
         );
         const timer = progress
           ? setInterval(() => show(stream, server, followed, traffic), 500)
           : undefined;
-        await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
+        const signal = await lifetime.next();
+        if (signal === DRAIN) {
+          subject = { ...subject, phase: "draining" };
+          log.info("draining", { clients: server.clients.length, seconds: drainTimeout });
+          const how = await unless(server.drain(), drainTimeout, lifetime);
+          log.info("drained", { how, clients: server.clients.length });
+        }
+        subject = { ...subject, phase: "stopping" };
+        log.info("stopping", { signal });
         await server.close();
+        lifetime.end();
         clearInterval(timer);
         if (progress) process.stderr.write("\n");
       };
-      // its own line tells of the wait for the first batch, too
-      await withStream(source, options, answer, {
-        out,
-        first: !progress,
-        adjust(given) {
-          const own = parseNode(given.node);
-          // what is no node at all is refused where all options are
-          if (given.node === undefined) found = findNode(process.env, hostname());
-          else if (own) found = { ...own, from: "option node" };
-          return found ? { ...given, node: { index: found.index, count: found.count } } : given;
-        },
-      }).finally(() => told?.close());
+      try {
+        // its own line tells of the wait for the first batch, too
+        await withStream(source, options, answer, {
+          out,
+          first: !progress,
+          notify: logNotices(log),
+          adjust(given) {
+            const own = parseNode(given.node);
+            // what is no node at all is refused where all options are
+            if (given.node === undefined) found = findNode(process.env, hostname());
+            else if (own) found = { ...own, from: "option node" };
+            return found ? { ...given, node: { index: found.index, count: found.count } } : given;
+          },
+        });
+      } finally {
+        told?.close();
+        await http?.close();
+      }
     });
 }
 
@@ -155,5 +239,5 @@ function show(
     skippedText(stream.statistics.skipped()),
     traffic(stream.statistics.network()),
   ]);
-  process.stderr.write(`\r\u001b[K${line.slice(0, (process.stderr.columns || 80) - 1)}`);
+  process.stderr.write(`${CLEAR}${line.slice(0, (process.stderr.columns || 80) - 1)}`);
 }

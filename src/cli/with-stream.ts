@@ -1,5 +1,6 @@
 import { createStream, type Stream } from "../loader.ts";
 import type { Batch } from "../model.ts";
+import type { Notify } from "../notice.ts";
 import type { StreamOptions } from "../options.ts";
 import type { NetworkCounts } from "../statistics.ts";
 import { withCounts } from "./counts.ts";
@@ -13,6 +14,8 @@ interface Telling {
   readonly first?: boolean;
   /** The options that the stream gets, by those of the command line and its config file. */
   readonly adjust?: (options: StreamOptions) => StreamOptions;
+  /** Told of what a log may want to know. */
+  readonly notify?: Notify;
 }
 
 /**
@@ -23,7 +26,7 @@ export async function withStream(
   source: readonly string[],
   options: object,
   use: (stream: Stream) => Promise<void>,
-  { out, first = true, adjust = (given) => given }: Telling = {},
+  { out, first = true, adjust = (given) => given, notify }: Telling = {},
 ): Promise<void> {
   const traffic = createTraffic();
   let network = (): NetworkCounts | undefined => undefined;
@@ -33,6 +36,7 @@ export async function withStream(
     const given = adjust(streamOptions(source, { ...options }));
     stream = await createStream(await withCounts(given, options), {
       watch: (now) => (network = now),
+      ...(notify && { notify }),
     });
   } finally {
     opening.end();
