@@ -143,14 +143,17 @@ for (const [shards, counts] of [
 
 test("what the puzzles of a partition show lies in its shards, and in all of them", async () => {
   const source = folderOf(tarsOf(12));
-  const loader = await open({ source, node: { index: 1, count: 3 } });
+  // strangers for similarity are of the same window
+  const entries = ["rotation", "similarity"];
+  const loader = await open({ source, entries, node: { index: 1, count: 3 } });
   const shown = new Set<unknown>();
-  // 15 rows, eight slots a step: several epochs
+  // 15 rows, four slots of an entry a step: two epochs
   for (let step = 0; step < 8; step++)
     for (const { recipe } of (await loader.get(step, slotsOf(2))).puzzles)
       shown.add(recipe["shard"]);
   expect(loader.near).toEqual([2]);
   expect(shown).toEqual(shardsOf([2], 12));
+  expect(loader.statistics.shardsOpened()).toBe(shown.size);
 });
 
 test("shards of other nodes may be damaged: they are not looked at", async () => {
