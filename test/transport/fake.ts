@@ -19,6 +19,10 @@ export interface FakeOptions {
   readonly images?: number;
   readonly steps?: number | null;
   readonly fingerprint?: string;
+  readonly partitions?: number;
+  /** Partitions that it prefers. */
+  readonly near?: readonly number[];
+  readonly seed?: number;
   /** Slots that fail in every step. */
   readonly failing?: readonly number[];
   /** Called before each cell; may throw or wait. */
@@ -59,6 +63,9 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
     images = 2,
     steps = null,
     failing = [],
+    partitions = 1,
+    seed = 2 ** 53 - 1,
+    near,
     fingerprint = "sha256:fake",
     counted = { version: 1, image: null, shards: [{ name: "a.tar", size: 10, rows: 100 }] },
   } = options;
@@ -70,9 +77,9 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
   const info = (): StreamInfo => ({
     version: 1,
     fingerprint,
-    seed: 2 ** 53 - 1,
+    seed,
     batch,
-    partitions: 1,
+    partitions,
     identity: {},
     entries: [
       {
@@ -168,6 +175,7 @@ export function createFake(options: FakeOptions = {}): FakeMaker {
 
   return {
     tally,
+    near,
     info,
     counts,
     async *cells(requests, { format = "raw", signal } = {}) {
