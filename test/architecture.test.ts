@@ -182,7 +182,6 @@ describe("what reaches a batch", () => {
     expect(clock).toEqual([
       "cells.ts",
       "shards/pace.ts",
-      "transport/client.ts",
       "transport/tally.ts",
       "workers/cell.ts",
       "workers/pool.ts",
