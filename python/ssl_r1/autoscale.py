@@ -1,11 +1,54 @@
-"""How many loaders a trainer needs, from how long it waits for them. Pure: no clock, no cluster."""
+"""How many loaders a trainer needs, from how long it waits for them. No cluster here, and no clock but the one that is given."""
 
 from __future__ import annotations
 
 import math
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import TracebackType
 
 from .errors import BadOption
+
+
+class Meter:
+    """Divides a trainer's time into waiting for batches and all else, from its first wait on: ``with meter:`` around each wait of each thread."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._inside = 0
+        self._waited = self._used = 0.0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count()
+            self._inside += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self._lock:
+            self._count()
+            self._inside -= 1
+
+    def take(self) -> tuple[float, float]:
+        """Seconds waited and seconds used since the last take. A wait that goes on counts up to now."""
+        with self._lock:
+            if self._since is not None:
+                self._count()
+            taken = self._waited, self._used
+            self._waited = self._used = 0.0
+            return taken
+
+    def _count(self) -> None:
+        now = self._now()
+        if self._since is not None:
+            if self._inside > 0:
+                self._waited += now - self._since
+            else:
+                self._used += now - self._since
+        self._since = now
 
 
 @dataclass(frozen=True)

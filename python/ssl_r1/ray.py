@@ -8,70 +8,27 @@ client = ssl_r1.ray.connect()                                    # in the traine
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import secrets
-import shutil
-import sys
-import tempfile
-import threading
 import time
-import weakref
-from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final
 
 import ray
-from ray.exceptions import ActorDiedError, RayActorError, RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import RayError
 
-from .autoscale import Memory, Rule, next_size
+from .autoscale import Rule
 from .client import Client
-from .client import connect as connect_to
 from .errors import BadOption, ConnectionLost
-from .serving import GRACE, LINGER, Serving, State, find_command, flags
+from .following import client_of
+from .keeper import Keeper, Placement, Recipe, own_address
+from .serving import GRACE, State, flags
 
 NAME: Final = "ssl-r1"
 #: Actors of one namespace find each other; Ray's own default is another one for every driver.
 NAMESPACE: Final = "ssl-r1"
 _ASK_SECONDS: Final = 20.0
-_PAUSE: Final = 0.5
-_PLACE_SECONDS: Final = 120.0
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What every loader of a pool is started with."""
-
-    source: tuple[str, ...]
-    options: Mapping[str, object]
-    command: str | Sequence[str] | None
-    token: str = field(repr=False)
-    host: str | None
-    """The address to listen on: None is the node's own."""
-    machine: str
-    """Address of the machine where the pool was started."""
-    id: str
-    """Of this pool and no other of its name."""
-
-    def arguments(self, cpus: int) -> list[str]:
-        host = self.host or _own_address()
-        host = f"[{host}]" if ":" in host else host
-        options = {"workers": cpus, **self.options, "listen": f"tcp://{host}:0", "json": True, "until_eof": True}
-        return [*find_command(self.command), "serve", *self.source, *flags(options)]
-
-
-@dataclass(frozen=True)
-class _Placement:
-    """Where loaders go."""
-
-    cpus: int
-    resources: dict[str, float]
-    runtime_env: dict[str, Any]
-    node: str | None
-    """The only node, where the loaders listen on loopback; None: spread."""
 
 
 def start(
@@ -113,12 +70,12 @@ def start(
     host = _host(insecure, options)
     if insecure:
         options["insecure"] = True
-    recipe = Recipe(sources, options, command, token or secrets.token_urlsafe(32), host, _own_address(), secrets.token_hex(8))
+    recipe = Recipe(sources, options, command, token or secrets.token_urlsafe(32), host, own_address(), secrets.token_hex(8))
     alone = len(_nodes()) == 1
     home = ray.get_runtime_context().get_node_id() if host is not None and alone else None
-    actor = _Placement(cpus, dict(resources or {}), dict(runtime_env or {}), home)
+    actor = Placement(cpus, dict(resources or {}), dict(runtime_env or {}), home)
     keeper: Any = (
-        ray.remote(_Keeper)
+        ray.remote(Keeper)
         .options(
             name=name,
             namespace=namespace,
@@ -158,10 +115,6 @@ def connect(name: str = NAME, *, namespace: str = NAMESPACE, **options: Any) -> 
     return find(name, namespace=namespace).connect(**options)
 
 
-def _own_address() -> str:
-    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
-
-
 def _nodes() -> list[Any]:
     return [node for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
@@ -196,9 +149,9 @@ class Pool:
         options: those of ssl_r1.connect(), which get the token from here.
         """
         recipe: Recipe = ray.get(self._keeper.recipe.remote())
-        if recipe.host is not None and _own_address() != recipe.machine:
+        if recipe.host is not None and own_address() != recipe.machine:
             raise BadOption("BAD_OPTION", f"the pool {self.name} listens on loopback of another machine: start it with insecure=True or tls_cert")
-        return connect_to(_following(self._keeper, recipe).url, **{"token": recipe.token, "wait": 60.0, **options})
+        return client_of(self._keeper, recipe, (self.name, self.namespace), options)
 
     def addresses(self) -> list[str]:
         """Where loaders listen at this moment."""
@@ -255,263 +208,3 @@ class Pool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
-
-@dataclass(frozen=True)
-class _Listing:
-    version: int
-    addresses: tuple[str, ...]
-
-
-class _Follower:
-    """Keeps a pool's addresses in a file of this process, from which also its children read them: Ray itself does not survive a fork."""
-
-    def __init__(self, keeper: Any) -> None:
-        self._keeper = keeper
-        self._folder = tempfile.mkdtemp(prefix="ssl-r1-pool-")
-        self._file = os.path.join(self._folder, "loaders.txt")
-        self.url = f"file://{self._file}"
-        self.ended = False
-        self._write(ray.get(keeper.listing.remote()))
-        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
-        threading.Thread(target=self._run, name="ssl_r1 pool", daemon=True).start()
-
-    def _write(self, listing: _Listing) -> None:
-        # Replaced in one go: nobody reads half of it.
-        with open(f"{self._file}.new", "w", encoding="utf-8") as file:
-            file.writelines(f"{address}\n" for address in listing.addresses)
-        os.replace(f"{self._file}.new", self._file)
-        self._listing = listing
-
-    def _run(self) -> None:
-        while True:
-            try:
-                listing: _Listing = ray.get(self._keeper.listing.remote(self._listing.version, _ASK_SECONDS), timeout=2 * _ASK_SECONDS)
-                if listing.addresses != self._listing.addresses:
-                    self._write(listing)
-                self._listing = listing
-            except ActorDiedError:
-                # The pool has been closed. One of the same name that comes later is another one.
-                self.ended = True
-                self._remove()
-                return
-            except (RayError, OSError):
-                # The keeper is being restarted: the last list is as good as any.
-                time.sleep(_PAUSE)
-
-
-#: Of this process: clients of one pool share a file.
-_followers: dict[tuple[int, str], _Follower] = {}
-_followers_lock = threading.Lock()
-
-
-def _following(keeper: Any, recipe: Recipe) -> _Follower:
-    key = (os.getpid(), recipe.id)
-    with _followers_lock:
-        follower = _followers.get(key)
-        if follower is None or follower.ended:
-            follower = _followers[key] = _Follower(keeper)
-        return follower
-
-
-class _Loader:
-    """The actor around one loader."""
-
-    def __init__(self, recipe: Recipe, cpus: int, node: tuple[int, int]) -> None:
-        self._serving = Serving(recipe.arguments(cpus), node, {"SSL_R1_TOKEN": recipe.token}, _say)
-
-    def state(self, after: int, timeout: float) -> State:
-        return self._serving.state(after, timeout)
-
-    def place(self, node: tuple[int, int]) -> None:
-        self._serving.place(node)
-
-    def stop(self) -> None:
-        self._serving.stop()
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-@dataclass
-class _Member:
-    actor: Any
-    node: tuple[int, int]
-    state: State
-
-
-class _Keeper:
-    """The actor that holds a pool together: it makes the loader actors, so these end with it, and tells who asks where they listen."""
-
-    def __init__(self, recipe: Recipe, loaders: int, actor: _Placement) -> None:
-        self._recipe = recipe
-        self._actor = actor
-        self._wanted = loaders
-        # Beyond whatever the keeper before a restart has told.
-        self._version = time.time_ns() // 1000
-        self._next = asyncio.Event()
-        self._members: list[_Member] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._begun = False
-        self._scaling: asyncio.Task[None] | None = None
-        self._waited = self._used = 0.0
-        for index in range(loaders):
-            self._add(index)
-
-    async def recipe(self) -> Recipe:
-        return self._recipe
-
-    async def listing(self, after: int = -1, timeout: float = 0.0) -> _Listing:
-        await self._progress(after, timeout)
-        return _Listing(self._version, tuple(member.state.address for member in self._members if member.state.address is not None))
-
-    async def progress(self, after: int, timeout: float) -> tuple[list[State], int, int]:
-        await self._progress(after, timeout)
-        return await self.status(), self._version, self._wanted
-
-    async def status(self) -> list[State]:
-        self._begin()
-        return [member.state for member in self._members]
-
-    async def actors(self) -> list[Any]:
-        return [member.actor for member in self._members]
-
-    async def scale(self, loaders: int) -> None:
-        self._begin()
-        self._wanted = loaders
-        self._keep(self._settle())
-
-    async def autoscale(self, rule: Rule, every: float) -> None:
-        self._begin()
-        if self._scaling is not None:
-            self._scaling.cancel()
-        self._scaling = self._keep(self._autoscale(rule, every))
-
-    async def report(self, waited: float, used: float) -> None:
-        """Seconds that a client has waited for batches and computed since its last report."""
-        self._waited += waited
-        self._used += used
-
-    async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        members, self._members = self._members, []
-        await asyncio.gather(*(self._dismiss(member) for member in members))
-
-    def _begin(self) -> None:
-        """The loaders are watched from the first call on: Ray makes actors before their event loop runs."""
-        if not self._begun:
-            self._begun = True
-            self._settling = asyncio.Lock()
-            for member in self._members:
-                self._keep(self._follow(member))
-
-    def _keep(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _add(self, index: int) -> _Member:
-        node = (index, self._wanted)
-        member = _Member(self._create(node), node, State(node=node))
-        self._members.append(member)
-        return member
-
-    def _create(self, node: tuple[int, int]) -> Any:
-        where = self._actor
-        return (
-            ray.remote(_Loader)
-            .options(
-                num_cpus=where.cpus,
-                num_gpus=0,
-                resources=where.resources,
-                runtime_env=where.runtime_env,
-                max_restarts=-1,
-                max_task_retries=-1,
-                max_concurrency=4,
-                scheduling_strategy="SPREAD" if where.node is None else NodeAffinitySchedulingStrategy(where.node, soft=False),
-            )
-            .remote(self._recipe, where.cpus, node)
-        )
-
-    def _set(self, member: _Member, state: State) -> None:
-        member.state = state
-        self._changed()
-
-    def _changed(self) -> None:
-        self._version += 1
-        waiting, self._next = self._next, asyncio.Event()
-        waiting.set()
-
-    async def _progress(self, after: int, timeout: float) -> None:
-        self._begin()
-        if self._version <= after:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._next.wait(), timeout)
-
-    async def _follow(self, member: _Member) -> None:
-        after = -1
-        while member in self._members:
-            try:
-                # Not tried again by Ray: that a loader is away is what has to be known at once.
-                state = await member.actor.state.options(max_task_retries=0).remote(after, _ASK_SECONDS)
-            except RayActorError as error:
-                after = -1
-                died = isinstance(error, ActorDiedError)
-                self._set(member, State(node=member.node, starts=member.state.starts, failure=str(error) if died else None))
-                await asyncio.sleep(_PAUSE)
-                if died and member in self._members:
-                    # Ray has given it up, as when somebody ended it for good.
-                    member.actor = self._create(member.node)
-                continue
-            if state.version != after:
-                after = state.version
-                self._set(member, state)
-            if state.node != member.node:
-                await member.actor.place.remote(member.node)
-
-    async def _settle(self) -> None:
-        async with self._settling:
-            for index in range(len(self._members), self._wanted):
-                self._keep(self._follow(self._add(index)))
-            for index, member in enumerate(self._members[: self._wanted]):
-                if member.node != (index, self._wanted):
-                    member.node = (index, self._wanted)
-                    with contextlib.suppress(RayActorError):
-                        await member.actor.place.remote(member.node)
-                    await self._until(member, _PLACE_SECONDS)
-            leaving = self._members[self._wanted :]
-            del self._members[self._wanted :]
-            self._changed()
-        if leaving:
-            # Their clients hear of it and go on their own.
-            await asyncio.sleep(LINGER)
-            await asyncio.gather(*(self._dismiss(member) for member in leaving))
-
-    async def _until(self, member: _Member, seconds: float) -> None:
-        """Until it listens at its place; where that takes long, the others need not wait for it."""
-        deadline = time.monotonic() + seconds
-        while not (member.state.address is not None and member.state.node == member.node) and time.monotonic() < deadline:
-            await self._progress(self._version, _ASK_SECONDS)
-
-    async def _dismiss(self, member: _Member) -> None:
-        if member.state.version > 0:
-            with contextlib.suppress(RayError, asyncio.TimeoutError):
-                await asyncio.wait_for(member.actor.stop.remote(), GRACE + 2)
-        ray.kill(member.actor)
-
-    async def _autoscale(self, rule: Rule, every: float) -> None:
-        memory = Memory()
-        while True:
-            self._waited = self._used = 0.0
-            await asyncio.sleep(every)
-            size = len(self._members)
-            if size != self._wanted or any(member.state.address is None for member in self._members):
-                continue
-            wanted, memory = next_size(rule, size, self._waited, self._used, memory)
-            if wanted != size:
-                _say(f"trainers waited {self._waited:.1f} s of {self._waited + self._used:.1f} s: {size} -> {wanted} loaders")
-                self._wanted = wanted
-                await self._settle()

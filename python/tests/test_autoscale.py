@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from ssl_r1 import BadOption
-from ssl_r1.autoscale import Memory, Rule, next_size
+from ssl_r1.autoscale import Memory, Meter, Rule, next_size
 
 
 def run(rule: Rule, size: int, trainer: float, loader: float, rounds: int, memory: Memory | None = None) -> list[int]:
@@ -73,3 +73,23 @@ def test_bounds_hold_and_bring_in_who_is_outside() -> None:
 def test_wrong_rules(given: dict[str, float]) -> None:
     with pytest.raises(BadOption, match="expected"):
         Rule(**given)  # type: ignore[arg-type]
+
+
+def test_a_meter_divides_the_time() -> None:
+    now = 100.0
+    meter = Meter(lambda: now)
+    assert meter.take() == (0, 0)
+    now += 50  # before the first batch is asked for nobody trains
+    assert meter.take() == (0, 0)
+    with meter:
+        now += 3
+        assert meter.take() == (3, 0)
+        with meter:  # another thread, that waits too
+            now += 2
+        now += 1
+    now += 4
+    assert meter.take() == (3, 4)
+    now += 1
+    with meter:
+        now += 1
+    assert meter.take() == (1, 1)
