@@ -82,13 +82,13 @@ function ordinal(
 
 function place(text: string, from: string, found: string): FoundNode {
   const parsed = parseNode(text);
-  if (!parsed) throw nonsense(found);
+  if (!parsed) throw nonsense(`found ${found}`);
   return { ...parsed, from };
 }
 
-function nonsense(found: string): StreamError {
+function nonsense(what: string): StreamError {
   return new StreamError(
     "BAD_OPTION",
-    `node: found ${found}; ${nodeForms}. Give --node, which goes over what is found; --node 0/1 says that there is one loader`,
+    `node: ${what}; ${nodeForms}. Give --node, which goes over what is found; --node 0/1 says that there is one loader`,
   );
 }
