@@ -8,17 +8,17 @@ import { logNotices, logServer } from "../ops/events.ts";
 import { choice, createLog, logFormats, logLevels } from "../ops/log.ts";
 import { serveOperations } from "../ops/operations.ts";
 import { createRewards, type Rewards } from "../ops/rewards.ts";
-import type { Subject } from "../ops/subject.ts";
+import { noteError, type Subject } from "../ops/subject.ts";
 import { createServer, type Server } from "../transport/server.ts";
-import { tokenOf, type TokenOptions } from "./counts.ts";
 import { DRAIN, unless, watchSignals } from "./lifetime.ts";
 import { createTraffic, listed, skippedText } from "./progress.ts";
+import { serverSecrets, withServerSecrets, type SecretOptions } from "./secrets.ts";
 import { wholeNumber, withStreamOptions } from "./stream-options.ts";
 import { tellOf } from "./told-loaders.ts";
 import { version } from "./version.ts";
 import { withStream } from "./with-stream.ts";
 
-interface ServeOptions extends TokenOptions {
+interface ServeOptions extends SecretOptions {
   readonly listen: string;
   readonly loaders?: string;
   readonly insecure?: boolean;
@@ -36,16 +36,19 @@ const CLEAR = "\r\u001b[K";
 
 /** `ssl-r1 serve SOURCE --listen tcp://127.0.0.1:7531`: answers clients until SIGTERM or SIGINT, or until it has drained after SIGUSR2. */
 export function serveCommand(): Command {
-  return withStreamOptions(new Command("serve"))
+  return withServerSecrets(withStreamOptions(new Command("serve")))
     .description("serve batches on a socket until it is told to end")
-    .option("--listen <address>", "tcp://host:port or unix:///path", "tcp://127.0.0.1:7531")
+    .option(
+      "--listen <address>",
+      "tcp://host:port, tls://host:port or unix:///path",
+      "tcp://127.0.0.1:7531",
+    )
     .option(
       "--loaders <list>",
       "all loaders of the stream, for clients that know one: addresses, file:///... or dns+tcp://...",
     )
-    .option("--token <text>", "what clients must present; better in SSL_R1_TOKEN or a file")
-    .option("--token-file <file>", "file that holds the token")
-    .option("--insecure", "allow an address beyond loopback without encryption")
+    .option("--tls-ca <file>", "authorities (PEM) of a loader that --counts asks")
+    .option("--insecure", "allow an address beyond loopback without encryption or token")
     .option("--until-eof", "end when standard input ends, as it does when its writer dies")
     .option("--http <address>", "host:port for /livez, /readyz, /metrics and /status; off without")
     .option("--http-insecure", "allow an --http address beyond loopback: everybody there may read")
@@ -60,6 +63,8 @@ export function serveCommand(): Command {
           .resume()
           .once("close", () => process.kill(process.pid, "SIGTERM"))
           .unref();
+      // Written over the arguments, which every user of the machine can see.
+      if (options.token !== undefined) process.title = "ssl-r1 serve";
       const format = choice(
         "log-format",
         options.logFormat ?? (options.json ? "json" : "text"),
@@ -91,7 +96,7 @@ export function serveCommand(): Command {
         lastError: undefined,
       };
       const failed = (error: StreamError): void => {
-        subject = { ...subject, lastError: { error, at: Date.now() / 1000 } };
+        subject = { ...subject, lastError: noteError(error) };
       };
       const onError = (error: StreamError): void => {
         failed(error);
@@ -118,10 +123,10 @@ export function serveCommand(): Command {
         rewards = createRewards((index) => stream.entryOf(index));
         const followed = follow(stream);
         const traffic = createTraffic();
-        const token = tokenOf(options);
         const server = await createServer(followed.maker, {
           listen: options.listen,
-          ...(token !== undefined && { token }),
+          ...serverSecrets(options),
+          onWarning: warn,
           ...(options.insecure && { insecure: true }),
           ...(told && { loaders: () => told.list() }),
           onError,
@@ -145,6 +150,8 @@ export function serveCommand(): Command {
         const timer = progress
           ? setInterval(() => show(stream, server, followed, traffic), 500)
           : undefined;
+        const reload = (): void => void server.reload();
+        process.on("SIGHUP", reload);
         const signal = await lifetime.next();
         if (signal === DRAIN) {
           subject = { ...subject, phase: "draining" };
@@ -155,6 +162,7 @@ export function serveCommand(): Command {
         subject = { ...subject, phase: "stopping" };
         log.info("stopping", { signal });
         await server.close();
+        process.off("SIGHUP", reload);
         lifetime.end();
         clearInterval(timer);
         if (progress) process.stderr.write("\n");

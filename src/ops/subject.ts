@@ -22,6 +22,11 @@ export interface LastError {
   readonly at: number;
 }
 
+/** Of this moment. */
+export function noteError(error: StreamError): LastError {
+  return { error, at: Date.now() / 1000 };
+}
+
 /** Safe to show: a bug's message may hold anything, so it stays in the log. */
 export function shownError({ error, at }: LastError): {
   code: string;
