@@ -21,4 +21,6 @@ export { batchDigest } from "./digest.ts";
 export { score, type Score } from "./rewards/score.ts";
 export type { ScoreOptions } from "./rewards/options.ts";
 export { createServer, type Server, type ServerOptions } from "./transport/server.ts";
-export { connect, type Client, type ConnectOptions } from "./transport/client.ts";
+export { connect, type Client, type ConnectOptions, type StreamRange } from "./transport/client.ts";
+export type { LoaderEvent, LoaderStatus } from "./transport/fleet.ts";
+export type { RunState } from "./transport/state.ts";
