@@ -2,6 +2,7 @@ import type { Cell, FailedSlot, Json, Puzzle } from "../model.ts";
 import { sealFrame, type Meta } from "./codec.ts";
 import { MAX_FRAME_BYTES } from "./frame.ts";
 import { kinds } from "./messages.ts";
+import { withoutPaths } from "./told.ts";
 
 /** One frame of a cell, to be written in this order: nothing of the images has been copied. */
 export interface CellFrame {
@@ -69,5 +70,11 @@ function puzzleMeta({ slot, index, entry, task, prompt, images, answer, recipe }
 }
 
 function failedMeta({ slot, index, entry, task, error }: FailedSlot): Meta {
-  return { slot, index, entry, task, error: { code: error.code, message: error.message } };
+  return {
+    slot,
+    index,
+    entry,
+    task,
+    error: { code: error.code, message: withoutPaths(error.message) },
+  };
 }

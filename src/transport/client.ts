@@ -10,7 +10,10 @@ import { makeState, stepOf, type RunState } from "./state.ts";
 import type { ClientTls } from "./tls.ts";
 
 export interface ConnectOptions {
+  /** What the server wants to be told. Default: that of `tokenFile`, else SSL_R1_TOKEN of the environment. */
   readonly token?: string;
+  /** File whose first line (empty ones and `#` comments aside) is the token; read anew for each connection. */
+  readonly tokenFile?: string;
   /** What a server at a `tls:` address must show, and what is shown to it. */
   readonly tls?: ClientTls;
   /** How images travel. Default raw. */
@@ -87,6 +90,7 @@ export async function connect(
 ): Promise<Client> {
   const {
     token,
+    tokenFile,
     tls,
     imageFormat: format = "raw",
     name = "ssl-r1-stream (Node)",
@@ -98,7 +102,7 @@ export async function connect(
     onEvent = () => {},
   } = options;
   const fleet = await openFleet(await openLoaders(url, seams), {
-    link: { token, tls, format, name, timeout },
+    link: { token, tokenFile, tls, format, name, timeout },
     fingerprint,
     patience,
     stall,

@@ -1,48 +1,27 @@
-import { createHash, timingSafeEqual } from "node:crypto";
 import type { Socket } from "node:net";
-import { asStreamError, StreamError } from "../errors.ts";
+import { StreamError } from "../errors.ts";
 import type { CellMaker, ImageFormat } from "../model.ts";
+import { createBucket } from "./bucket.ts";
+import type { Budget } from "./budget.ts";
+import { UNKNOWN, type Guest } from "./door.ts";
 import { createReader, type Frame } from "./frame.ts";
 import { startCounts } from "./counts.ts";
+import type { Limits } from "./limits.ts";
 import {
   calls,
   packMessage,
   PROTOCOL_VERSION,
   readClientMessage,
   type ClientMessage,
+  type PlainMessage,
   type Place,
   type Reward,
 } from "./messages.ts";
 import { createOutlet } from "./outlet.ts";
 import { startRequest, type RequestContext, type Running } from "./request.ts";
 import type { Activity, RequestKind, Tally, Waiting } from "./tally.ts";
-
-/** What one client may ask of a server. */
-export interface Limits {
-  /** Clients at once. */
-  readonly connections: number;
-  /** Milliseconds from the connection to a complete hello. */
-  readonly handshake: number;
-  /** Unanswered requests of one connection. */
-  readonly requests: number;
-  /** Bytes of one connection that wait for the kernel before no further cell is pulled for it; each of its requests may be pulling one by then. */
-  readonly queued: number;
-  /** Bytes of a frame from a client, before and after its hello. */
-  readonly helloFrame: number;
-  readonly clientFrame: number;
-  /** Bytes of credit a stream may hold. */
-  readonly credit: number;
-}
-
-export const defaultLimits: Limits = {
-  connections: 64,
-  handshake: 10_000,
-  requests: 16,
-  queued: 32 * 2 ** 20,
-  helloFrame: 64 * 2 ** 10,
-  clientFrame: 2 ** 20,
-  credit: 2 ** 40,
-};
+import { tell } from "./told.ts";
+import type { Tokens } from "./tokens.ts";
 
 /** Rewards that a trainer gave to answers; for metrics and curriculum. */
 export interface Feedback {
@@ -56,8 +35,11 @@ export interface ConnectionContext {
   readonly limits: Limits;
   /** Addresses of all loaders of the stream, where this one was told. */
   loaders(): readonly string[] | undefined;
-  /** SHA-256 of the token, where one is wanted. */
-  readonly token: Buffer | undefined;
+  /** Where one is wanted. */
+  readonly tokens: Tokens | undefined;
+  readonly budget: Budget;
+  /** Milliseconds. */
+  readonly now: () => number;
   readonly tally: Tally;
   onFeedback(feedback: Feedback): void;
   onError(error: StreamError): void;
@@ -98,6 +80,8 @@ export interface Connection {
   close(reason: StreamError): void;
   /** Finishes what was asked for, refuses more with CLOSED, then closes; a client that waits for nothing is sent away at once. */
   drain(reason: StreamError): void;
+  /** Closes what has been quiet for too long, has not read while memory was short, or came with a token that is none any more. */
+  review(): void;
   /** The socket is closed, all work for it has stopped and every cell has been released. */
   readonly finished: Promise<void>;
 }
@@ -105,21 +89,33 @@ export interface Connection {
 /** Milliseconds for a client to read why it is being disconnected. */
 const FAREWELL = 1_000;
 
-export const tokenDigest = (token: string): Buffer =>
-  createHash("sha256").update(token, "utf8").digest();
+/** Bytes of answers to polls and of refusals that may wait for a client to read them before more of it is read. */
+const ANSWERS = 2 ** 20;
 
 /** Answers one client until either side goes. Nothing that a client sends throws here. */
-export function serveConnection(socket: Socket, context: ConnectionContext): Connection {
-  const { maker, limits, tally } = context;
-  const outlet = createOutlet(socket, limits.queued, tally);
+export function serveConnection(
+  socket: Socket,
+  context: ConnectionContext,
+  guest: Guest,
+): Connection {
+  const { maker, limits, tally, budget, tokens, now } = context;
+  const account = budget.open();
+  /** When the client last said something, or took something. */
+  let heard = now();
+  let took = now();
+  const outlet = createOutlet(socket, limits.queued, tally, account, () => (took = now()));
+  const requestRate = createBucket(limits.requestRate, now);
+  const messageRate = createBucket(limits.messageRate, now);
   const reader = createReader(limits.helloFrame);
   const running = new Map<number, Running>();
   const work = new Set<Promise<void>>();
   const address =
-    socket.remoteAddress === undefined ? "unix" : `${socket.remoteAddress}:${socket.remotePort}`;
+    socket.remoteAddress === undefined ? UNKNOWN : `${socket.remoteAddress}:${socket.remotePort}`;
   let hello: Extract<ClientMessage, { kind: "hello" }> | undefined;
   let activity: Activity | undefined;
+  let token: Buffer | undefined;
   let rewards = 0;
+  let answers = 0;
   let leaving = false;
   let draining: StreamError | undefined;
   let ended: StreamError | undefined;
@@ -146,10 +142,11 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
       ended = reason;
       tally.connection(reason.code);
       void outlet.write([
-        packMessage({ kind: "error", code: reason.code, message: reason.message.toWellFormed() }),
+        packMessage({ kind: "error", code: reason.code, message: reason.message }),
       ]);
     }
     socket.end();
+    socket.resume();
     // What the client still sends is read and dropped: closing with unread bytes would reset the connection and lose the error.
     setTimeout(() => socket.destroy(), FAREWELL).unref();
   };
@@ -168,10 +165,8 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
   const greet = (message: ClientMessage): void => {
     if (message.kind !== "hello")
       throw new StreamError("PROTOCOL", `the first message must be hello, not ${message.kind}`);
-    if (
-      context.token !== undefined &&
-      !timingSafeEqual(tokenDigest(message.token ?? ""), context.token)
-    ) {
+    token = tokens?.check(message.token);
+    if (tokens !== undefined && token === undefined) {
       throw new StreamError(
         "UNAUTHORIZED",
         message.token === undefined ? "this server wants a token" : "wrong token",
@@ -190,8 +185,10 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
         `this server's stream is ${stream.fingerprint}, not ${message.fingerprint.slice(0, 200)}`,
       );
     }
+    guest.admit();
     clearTimeout(handshake);
-    hello = message;
+    // What it needs of its hello, without the token.
+    hello = { ...message, token: "" };
     activity = tally.client();
     tally.connection("welcomed");
     reader.limit = limits.clientFrame;
@@ -210,6 +207,7 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
     if (running.has(id))
       throw new StreamError("PROTOCOL", `request ${id} has not been answered yet, its id is taken`);
     if (draining) return refuse(message, draining);
+    if (overRate()) return refuse(message, tooOften());
     if (running.size >= limits.requests) {
       const reason = `at most ${limits.requests} requests of one connection at a time`;
       return refuse(message, new StreamError("LIMIT", reason));
@@ -218,6 +216,7 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
     const own: RequestContext = {
       maker,
       outlet,
+      account,
       format,
       tally,
       activity,
@@ -236,13 +235,31 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
     work.add(finished);
   };
 
+  const overRate = (): boolean => {
+    if (requestRate.debt > 0) return true;
+    requestRate.take();
+    return requestRate.debt > 0;
+  };
+  const tooOften = (): StreamError =>
+    new StreamError("LIMIT", `at most ${limits.requestRate} requests of one connection a second`);
+
+  /** An answer that is not asked to wait for the client to have read others. */
+  const answer = (message: PlainMessage): void => {
+    const frame = packMessage(message);
+    answers += frame.length;
+    void outlet.write([frame]).then(() => {
+      answers -= frame.length;
+      resume();
+    });
+  };
+
   const refuse = (
     { id, kind }: { readonly id: number; readonly kind: RequestKind },
     error: StreamError,
   ): void => {
     const { code, message } = error;
     tally.request(kind, code);
-    void outlet.write([packMessage({ kind: "error", id, code, message })]);
+    answer({ kind: "error", id, code, message });
     context.onEvent({ kind: "failed", client: info(), request: kind, error });
   };
 
@@ -279,16 +296,31 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
           rewards: message.rewards,
         });
       case "poll":
-        return void outlet.write([
-          packMessage({ kind: "info", id: message.id, info: maker.info(), ...place() }),
-        ]);
+        if (overRate()) {
+          const { code, message: reason } = tooOften();
+          return answer({ kind: "error", id: message.id, code, message: reason });
+        }
+        return answer({ kind: "info", id: message.id, info: maker.info(), ...place() });
       case "bye":
         return close();
     }
   };
 
   const receive = (frame: Frame): void => {
+    heard = now();
+    messageRate.take();
     if (!leaving) handle(readClientMessage(frame));
+  };
+
+  let pausing: NodeJS.Timeout | undefined;
+  /** Reads on, unless the client has said too much or reads too little itself. */
+  const resume = (): void => {
+    clearTimeout(pausing);
+    if (leaving) return;
+    const { debt } = messageRate;
+    if (debt > 0) pausing = setTimeout(resume, debt).unref();
+    if (debt > 0 || answers >= ANSWERS) socket.pause();
+    else if (socket.isPaused()) socket.resume();
   };
 
   socket.on("data", (chunk: Buffer) => {
@@ -296,10 +328,9 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
     try {
       for (const frame of reader.push(chunk)) receive(frame);
     } catch (thrown) {
-      const error = asStreamError(thrown);
-      if (error.code === "INTERNAL") context.onError(error);
-      close(error);
+      close(tell(thrown, (bug) => context.onError(bug)));
     }
+    resume();
   });
   // The other side hung up, in the middle of a frame or not: nobody is left to be told.
   socket.on("end", () => socket.destroy());
@@ -313,9 +344,28 @@ export function serveConnection(socket: Socket, context: ConnectionContext): Con
       for (const request of running.values()) request.drain();
       if (work.size === 0) close(reason);
     },
+    review() {
+      if (hello === undefined || leaving) return;
+      const unread = outlet.queued === 0 ? 0 : now() - took;
+      const quiet = activity?.waiting === "cells" ? 0 : now() - Math.max(heard, took);
+      const seconds = (time: number): number => Math.round(time / 1000);
+      if (tokens !== undefined && (token === undefined || !tokens.valid(token)))
+        close(new StreamError("CLOSED", "the token of this connection has been withdrawn"));
+      else if (unread >= limits.stall && budget.tight)
+        close(
+          new StreamError(
+            "CLOSED",
+            `nothing was read for ${seconds(unread)} s, and memory is short`,
+          ),
+        );
+      else if (quiet >= limits.idle)
+        close(new StreamError("CLOSED", `nothing was said for ${seconds(quiet)} s`));
+    },
     finished: new Promise<void>((resolve) => {
       socket.once("close", () => {
         leave();
+        clearTimeout(pausing);
+        guest.leave();
         activity?.end();
         if (hello)
           context.onEvent({ kind: "left", client: info(), ...(ended && { error: ended }) });

@@ -1,9 +1,10 @@
 import { setImmediate } from "node:timers/promises";
-import { asStreamError, StreamError } from "../errors.ts";
+import { StreamError } from "../errors.ts";
 import type { CountedShard, CountsFile } from "../model.ts";
 import type { Link } from "./link.ts";
 import { packMessage } from "./messages.ts";
 import type { RequestContext, Running } from "./request.ts";
+import { logged, tell } from "./told.ts";
 
 /** The request `counts`, both sides: how many rows the shards hold that one loader has counted, for another. */
 
@@ -31,15 +32,14 @@ export function startCounts(id: number, context: RequestContext, onDone: () => v
         void outlet.write([packMessage({ kind: "counted", id, image, shards: page })]);
       }
     } catch (thrown) {
-      failure = asStreamError(thrown);
-      context.onError(failure);
-      context.onFailure("counts", failure);
+      failure = tell(thrown, (bug) => context.onError(bug));
+      context.onFailure("counts", logged(failure));
     }
     tally.request("counts", cancelled ? "cancelled" : (failure?.code ?? "ok"));
     // The id is free before the client can know it.
     onDone();
     idle();
-    const last = failure && { code: failure.code, message: failure.message.toWellFormed() };
+    const last = failure && { code: failure.code, message: failure.message };
     void outlet.write([packMessage(last ? { kind: "error", id, ...last } : { kind: "done", id })]);
   }
 

@@ -13,6 +13,7 @@ import {
   type ServerMessage,
 } from "./messages.ts";
 import { clientTls, tlsFailure, type ClientTls } from "./tls.ts";
+import { clientToken } from "./tokens.ts";
 
 /** One connection of a client, from hello to the end. */
 export interface Link {
@@ -48,6 +49,7 @@ type Welcome = Extract<ServerMessage, { kind: "welcome" }>;
 export interface LinkOptions {
   readonly address: string;
   readonly token?: string | undefined;
+  readonly tokenFile?: string | undefined;
   /** For tls addresses. */
   readonly tls?: ClientTls | undefined;
   readonly format: ImageFormat;
@@ -60,8 +62,9 @@ export interface LinkOptions {
 }
 
 /** Throws CONNECTION_LOST where nobody answers, else what the server refused the hello with. */
-export function openLink(options: LinkOptions): Promise<Link> {
-  const { token, format, name, fingerprint } = options;
+export async function openLink(options: LinkOptions): Promise<Link> {
+  const { format, name, fingerprint } = options;
+  const token = clientToken(options.token, options.tokenFile);
   const address = parseAddress(options.address);
   const secure = address.kind === "tls" ? clientTls(address.host, options.tls) : undefined;
   const sinks = new Map<number, Sink>();
@@ -69,7 +72,7 @@ export function openLink(options: LinkOptions): Promise<Link> {
   const ended = new AbortController();
   let received = 0;
 
-  return new Promise((resolve, reject) => {
+  return await new Promise((resolve, reject) => {
     let gone: StreamError | undefined;
     let welcomed = false;
 

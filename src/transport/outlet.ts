@@ -1,10 +1,13 @@
 import type { Socket } from "node:net";
+import type { Account } from "./budget.ts";
 import type { Tally } from "./tally.ts";
 
 /** The writing side of a socket, with its bytes counted. */
 export interface Outlet {
   /** Bytes given to the kernel or waiting for it, since the start. */
   readonly sent: number;
+  /** Bytes that wait for the kernel. */
+  readonly queued: number;
   /** Settles when the kernel has all of the bytes, or nothing will read them any more: their memory may then be used for something else. Never rejects. */
   write(chunks: readonly Uint8Array[]): Promise<void>;
   /** Settles when fewer than `limit` bytes wait for the kernel, or the socket is closed. */
@@ -15,6 +18,9 @@ export function createOutlet(
   socket: Socket,
   limit: number,
   tally: Pick<Tally, "bytes" | "queued">,
+  account: Pick<Account, "add">,
+  /** The kernel took something, or is given something after it had all. */
+  onProgress: () => void,
 ): Outlet {
   let queued = 0;
   let sent = 0;
@@ -37,18 +43,25 @@ export function createOutlet(
     get sent() {
       return sent;
     },
+    get queued() {
+      return queued;
+    },
     write(chunks) {
       const bytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
       if (socket.closed || bytes === 0) return Promise.resolve();
+      if (queued === 0) onProgress();
       queued += bytes;
       sent += bytes;
       tally.bytes(bytes);
       tally.queued(bytes);
+      account.add(bytes);
       return new Promise((resolve) => {
         const settle = (): void => {
           if (!writes.delete(settle)) return;
           queued -= bytes;
           tally.queued(-bytes);
+          account.add(-bytes);
+          onProgress();
           resolve();
           wake();
         };

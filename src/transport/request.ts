@@ -1,11 +1,13 @@
 import { setImmediate } from "node:timers/promises";
 import type { Cell, CellMaker, ImageFormat, StepRequest, StreamInfo } from "../model.ts";
 import { asStreamError, StreamError } from "../errors.ts";
+import type { Account } from "./budget.ts";
 import { cellFrames } from "./cells.ts";
 import { createCredit, type Credit } from "./credit.ts";
 import { packMessage, type ClientMessage, type PlainMessage } from "./messages.ts";
 import type { Outlet } from "./outlet.ts";
 import type { Activity, Outcome, Tally } from "./tally.ts";
+import { logged, tell } from "./told.ts";
 
 /** One get or stream of one client, from the maker's cells to frames in the socket. */
 export interface Running {
@@ -22,6 +24,8 @@ export interface Running {
 export interface RequestContext {
   readonly maker: CellMaker;
   readonly outlet: Outlet;
+  /** Where its cells are counted. */
+  readonly account: Account;
   readonly format: ImageFormat;
   readonly tally: Tally;
   readonly activity: Activity;
@@ -34,7 +38,7 @@ export interface RequestContext {
 type Asked = Extract<ClientMessage, { kind: "get" | "stream" }>;
 
 export function startRequest(asked: Asked, context: RequestContext, onDone: () => void): Running {
-  const { maker, outlet, format, tally, activity } = context;
+  const { maker, outlet, account, format, tally, activity } = context;
   const abort = new AbortController();
   const credit = asked.kind === "stream" ? createCredit(asked.credit) : undefined;
   const writes = new Set<Promise<void>>();
@@ -71,8 +75,21 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
       const released = Promise.all(written).then(() => {
         writes.delete(released);
         cell.release();
+        account.leave();
       });
       writes.add(released);
+    }
+  };
+
+  /** The next cell, for which there is room; without one the room is given back. */
+  const pull = async (cells: AsyncIterator<Cell>): Promise<Cell | undefined> => {
+    let cell: Cell | undefined;
+    try {
+      const next = await activity.wait("cells", cells.next());
+      if (next.done !== true) cell = next.value;
+      return cell;
+    } finally {
+      if (cell === undefined) account.leave();
     }
   };
 
@@ -91,11 +108,12 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
     try {
       // What ends a stream needs no credit, so nothing is asked of it behind its last step.
       while (unfinished() && (await ready())) {
-        const next = await activity.wait("cells", cells.next());
-        if (next.done === true) break;
-        const cell = next.value;
+        if (!(await activity.wait("socket", account.enter(abort.signal)))) break;
+        const cell = await pull(cells);
+        if (cell === undefined) break;
         if (abort.signal.aborted) {
           cell.release();
+          account.leave();
           break;
         }
         begun = true;
@@ -126,12 +144,13 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
     try {
       await send();
     } catch (thrown) {
-      error = asStreamError(thrown);
+      error = tell(thrown, (bug) => {
+        if (!abort.signal.aborted) context.onError(bug);
+      });
     }
-    if (error?.code === "INTERNAL" && !abort.signal.aborted) context.onError(error);
     const outcome: Outcome = cancelled ? "cancelled" : drained ? "drained" : (error?.code ?? "ok");
     tally.request(asked.kind, outcome);
-    if (error && outcome === error.code) context.onFailure(asked.kind, error);
+    if (error && outcome === error.code) context.onFailure(asked.kind, logged(error));
     // The id is free before the client can know it.
     onDone();
     idle();
@@ -165,7 +184,7 @@ function lastWord(asked: Asked, error: StreamError | undefined, cancelled: boole
   const { id, kind, step } = asked;
   if (cancelled) return { kind: "done", id };
   if (error !== undefined) {
-    return { kind: "error", id, code: error.code, message: error.message.toWellFormed() };
+    return { kind: "error", id, code: error.code, message: error.message };
   }
   return kind === "get" ? { kind: "end", id, step } : { kind: "done", id };
 }
