@@ -14,7 +14,7 @@ const { values } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
-const both = ["TypeScript", "Python"] as const;
+
 process.chdir(root);
 const undisturbed = await createUndisturbed("shards");
 const lines: (Outcome & { readonly scenario: string; readonly client: Language })[] = [];

@@ -17,16 +17,18 @@ export interface Stage {
   readonly folder: string;
   readonly undisturbed: Undisturbed;
   /** Serves the sample shards, or another source. */
-  loader(options?: Partial<LoaderOptions> & { readonly source?: string }): Promise<Loader>;
+  readonly loader: (
+    options?: Partial<LoaderOptions> & { readonly source?: string },
+  ) => Promise<Loader>;
   /** Three nodes that share the partitions. */
-  loaders(): Promise<readonly Loader[]>;
-  proxy(loader: Loader): Promise<Proxy>;
-  train(address: string, options?: TrainerOptions): Trainer;
+  readonly loaders: () => Promise<readonly Loader[]>;
+  readonly proxy: (loader: Loader) => Promise<Proxy>;
+  readonly train: (address: string, options?: TrainerOptions) => Trainer;
   /** Faults that the scenario itself makes. */
-  count(kind: string, times?: number): void;
-  problem(what: string): void;
+  readonly count: (kind: string, times?: number) => void;
+  readonly problem: (what: string) => void;
   /** Something that must be given back at the end. */
-  after(work: () => Promise<unknown>): void;
+  readonly after: (work: () => Promise<unknown>) => void;
 }
 
 export interface Outcome {
@@ -41,7 +43,7 @@ export interface Outcome {
 }
 
 /** What each process may hold, MiB. Measured: loaders 255, clients 215. */
-export const BOUNDS = { loader: 420, client: 360 };
+const BOUNDS = { loader: 420, client: 360 };
 const SAMPLE = 100;
 const NODES = 3;
 

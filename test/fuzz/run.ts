@@ -1,0 +1,81 @@
+/** `npm run fuzz [-- --minutes 60] [--only TEXT] [--seed TEXT] [--runs N]`: changed inputs through every door, led by what code they reach. Exit status 1 on a finding. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { root, testPython } from "../fixtures/serve.ts";
+import { beginCoverage } from "./coverage.ts";
+import { fuzz } from "./loop.ts";
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: "string", default: "1" },
+    only: { type: "string", default: "" },
+    seed: { type: "string", default: "1" },
+    runs: { type: "string" },
+    unguided: { type: "boolean", default: false },
+    keep: { type: "boolean", default: false },
+  },
+});
+process.chdir(root);
+// Before the sources are loaded: what is compiled later has a counter in every branch.
+const coverage = values.unguided ? undefined : await beginCoverage("/src/");
+const { doors } = await import("./doors.ts");
+const chosen = doors.filter(({ name }) => name.includes(values.only));
+const milliseconds = (Number(values.minutes) * 60_000) / (chosen.length + 1);
+const folder = (door: string): string =>
+  join(root, "test", "fuzz", "corpus", door.replaceAll(" ", "-"));
+
+let wrong = 0;
+for (const door of chosen) {
+  const { seeds } = door;
+  const guided = door.elsewhere ? undefined : coverage;
+  const tally = await fuzz(
+    { ...door, seeds: () => [...seeds(), ...stored(door.name)] },
+    {
+      seed: values.seed,
+      milliseconds,
+      coverage: guided,
+      ...(values.runs !== undefined && { runs: Number(values.runs) }),
+    },
+  );
+  await door.close?.();
+  const { runs, kept, paths, slowest, growth, findings } = tally;
+  const found = guided ? `, ${paths} paths so far, ${kept.length} inputs kept` : "";
+  process.stdout.write(
+    `${door.name.padEnd(18)} ${runs} inputs${found}, slowest ${slowest} ms, ${growth} MiB more: ${findings.length} findings\n`,
+  );
+  for (const { input, reason } of findings)
+    process.stdout.write(`  ${Buffer.from(input).toString("base64")}\n  ${reason}\n`);
+  wrong += findings.length;
+  if (values.keep) store(door.name, kept);
+}
+await coverage?.end();
+
+// The same for the parsers in Python.
+if ("python".includes(values.only)) {
+  const script = fileURLToPath(new URL("fuzz.py", import.meta.url));
+  const given = [script, values.seed, String(milliseconds / 1_000)];
+  const { status } = spawnSync(testPython(), given, { stdio: "inherit" });
+  if (status !== 0) wrong++;
+}
+process.exitCode = wrong > 0 ? 1 : 0;
+
+function stored(door: string): Uint8Array[] {
+  try {
+    return readdirSync(folder(door)).map((name) => readFileSync(join(folder(door), name)));
+  } catch {
+    return [];
+  }
+}
+
+/** The shortest of those that were kept: the corpus is small. */
+function store(door: string, kept: readonly Uint8Array[]): void {
+  mkdirSync(folder(door), { recursive: true });
+  for (const input of kept.toSorted((a, b) => a.length - b.length).slice(0, 40)) {
+    const name = createHash("sha256").update(input).digest("hex").slice(0, 12);
+    writeFileSync(join(folder(door), name), input);
+  }
+}
