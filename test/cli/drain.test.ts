@@ -12,9 +12,9 @@ interface Loader {
   readonly address: string;
   readonly http: string;
   readonly over: Promise<number | NodeJS.Signals>;
-  kill(signal: NodeJS.Signals): void;
+  readonly kill: (signal: NodeJS.Signals) => void;
   /** What /readyz answers, asked until that is it. */
-  ready(answer: string): Promise<void>;
+  readonly ready: (answer: string) => Promise<void>;
 }
 
 async function loader(...more: readonly string[]): Promise<Loader> {

@@ -12,8 +12,18 @@ export interface RawClient {
   until(fits: (answer: Answer) => boolean): Promise<Answer>;
 }
 
-export async function rawClient(address: string, ids: readonly number[]): Promise<RawClient> {
-  const link = await openLink({ address, format: "raw", name: "raw test client", timeout: 10_000 });
+export async function rawClient(
+  address: string,
+  ids: readonly number[],
+  token?: string,
+): Promise<RawClient> {
+  const link = await openLink({
+    address,
+    format: "raw",
+    name: "raw test client",
+    timeout: 10_000,
+    token,
+  });
   const answers: (readonly [Answer, number])[] = [];
   const news = new EventTarget();
   const lost = Promise.withResolvers<StreamError>();
