@@ -171,8 +171,8 @@ describe("what reaches a batch", () => {
     expect(uses(unsteady).filter(apart)).toEqual([]);
     // A number for an error, a key under which tokens are compared.
     expect(uses(/\bDate\b|\brandomUUID\b|\brandomBytes\b|\brandomInt\b/).filter(apart)).toEqual([
-      "transport/told.ts",
       "transport/tokens.ts",
+      "transport/told.ts",
     ]);
     expect(
       uses(/localeCompare|toLocale|\bIntl\b/).filter((name) => !name.startsWith("cli/")),
