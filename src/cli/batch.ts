@@ -3,44 +3,45 @@ import { join } from "node:path";
 import { Command } from "commander";
 import type { Puzzle } from "../model.ts";
 import { wholeNumber, withStreamOptions } from "./stream-options.ts";
-import { warnFailed, withStream } from "./with-stream.ts";
+import { withBatches, withConnect, type ConnectFlags } from "./with-client.ts";
+import { warnFailed } from "./with-stream.ts";
+
+interface BatchOptions extends ConnectFlags {
+  readonly step: string;
+  readonly out: string;
+  readonly json?: boolean;
+}
 
 /** `ssl-r1 batch SOURCE --step 3 --out DIR`: batch.json and a PNG file an image. */
 export function batchCommand(): Command {
-  return withStreamOptions(new Command("batch"))
+  return withConnect(withStreamOptions(new Command("batch")))
     .description(
       "write one batch to a folder: batch.json with prompts, answers and recipes, and PNG files",
     )
     .requiredOption("--step <number>", "which batch")
     .requiredOption("--out <folder>", "made if it does not exist")
     .option("--json", "print what was written as JSON")
-    .action(
-      async (source: readonly string[], options: { step: string; out: string; json?: boolean }) => {
-        const step = wholeNumber("step", options.step);
-        await withStream(source, options, async (stream) => {
-          const { fingerprint } = stream.info();
-          const batch = await stream.get(step, undefined, { format: "png" });
-          warnFailed(batch);
-          await mkdir(options.out, { recursive: true });
-          const puzzles = await Promise.all(
-            batch.puzzles.map((puzzle) => writePuzzle(options.out, puzzle)),
-          );
-          const text = JSON.stringify(
-            { step, fingerprint, puzzles, failed: batch.failed },
-            null,
-            2,
-          );
-          await writeFile(join(options.out, "batch.json"), `${text}\n`);
-          const images = puzzles.reduce((sum, puzzle) => sum + puzzle.images.length, 0);
-          const written = { out: options.out, step, fingerprint, puzzles: puzzles.length, images };
-          process.stdout.write(
-            options.json
-              ? `${JSON.stringify(written)}\n`
-              : `${options.out}: batch ${step}, ${puzzles.length} puzzles, ${images} images; fingerprint ${fingerprint}\n`,
-          );
-        });
-      },
-    );
+    .action(async (source: readonly string[], options: BatchOptions) => {
+      const step = wholeNumber("step", options.step);
+      await withBatches(source, options, "png", async (from) => {
+        const { fingerprint } = from.info;
+        const batch = await from.get(step);
+        warnFailed(batch);
+        await mkdir(options.out, { recursive: true });
+        const puzzles = await Promise.all(
+          batch.puzzles.map((puzzle) => writePuzzle(options.out, puzzle)),
+        );
+        const text = JSON.stringify({ step, fingerprint, puzzles, failed: batch.failed }, null, 2);
+        await writeFile(join(options.out, "batch.json"), `${text}\n`);
+        const images = puzzles.reduce((sum, puzzle) => sum + puzzle.images.length, 0);
+        const written = { out: options.out, step, fingerprint, puzzles: puzzles.length, images };
+        process.stdout.write(
+          options.json
+            ? `${JSON.stringify(written)}\n`
+            : `${options.out}: batch ${step}, ${puzzles.length} puzzles, ${images} images; fingerprint ${fingerprint}\n`,
+        );
+      });
+    });
 }
 
 async function writePuzzle(

@@ -3,33 +3,37 @@ import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import type { Batch, Puzzle, StreamInfo } from "../model.ts";
 import { wholeNumber, withStreamOptions } from "./stream-options.ts";
-import { withStream } from "./with-stream.ts";
+import { withBatches, withConnect, type ConnectFlags } from "./with-client.ts";
+
+interface PreviewOptions extends ConnectFlags {
+  readonly step: string;
+  readonly out: string;
+  readonly json?: boolean;
+}
 
 /** `ssl-r1 preview SOURCE --step 0 --out page.html`: one self-contained page to look at. */
 export function previewCommand(): Command {
-  return withStreamOptions(new Command("preview"))
+  return withConnect(withStreamOptions(new Command("preview")))
     .description("write one batch as a self-contained HTML page, answers hidden until clicked")
     .option("--step <number>", "which batch", "0")
     .requiredOption("--out <file>", "the page")
     .option("--json", "print what was written as JSON")
-    .action(
-      async (source: readonly string[], options: { step: string; out: string; json?: boolean }) => {
-        const step = wholeNumber("step", options.step);
-        await withStream(source, options, async (stream) => {
-          const batch = await stream.get(step, undefined, { format: "jpeg" });
-          const info = stream.info();
-          await writeFile(options.out, previewPage(batch, info));
-          const { fingerprint } = info;
-          const puzzles = batch.puzzles.length;
-          const failed = batch.failed.length;
-          process.stdout.write(
-            options.json
-              ? `${JSON.stringify({ out: options.out, step, puzzles, failed, fingerprint })}\n`
-              : `${options.out}: batch ${step}, ${puzzles} puzzles${failed > 0 ? `, ${failed} slots failed` : ""}; fingerprint ${fingerprint}\n`,
-          );
-        });
-      },
-    );
+    .action(async (source: readonly string[], options: PreviewOptions) => {
+      const step = wholeNumber("step", options.step);
+      await withBatches(source, options, "jpeg", async (from) => {
+        const batch = await from.get(step);
+        const { info } = from;
+        await writeFile(options.out, previewPage(batch, info));
+        const { fingerprint } = info;
+        const puzzles = batch.puzzles.length;
+        const failed = batch.failed.length;
+        process.stdout.write(
+          options.json
+            ? `${JSON.stringify({ out: options.out, step, puzzles, failed, fingerprint })}\n`
+            : `${options.out}: batch ${step}, ${puzzles} puzzles${failed > 0 ? `, ${failed} slots failed` : ""}; fingerprint ${fingerprint}\n`,
+        );
+      });
+    });
 }
 
 const style = `
