@@ -11,6 +11,7 @@ import { packCommand } from "./pack.ts";
 import { previewCommand } from "./preview.ts";
 import { scoreCommand } from "./score.ts";
 import { serveCommand } from "./serve.ts";
+import { topCommand } from "./top.ts";
 import { version } from "./version.ts";
 
 const NEEDS = [22, 18] as const;
@@ -32,6 +33,7 @@ async function main(): Promise<number> {
     .showHelpAfterError("(ssl-r1 --help tells more)");
   for (const command of [
     serveCommand(),
+    topCommand(),
     batchCommand(),
     previewCommand(),
     digestCommand(),

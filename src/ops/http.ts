@@ -18,6 +18,8 @@ export interface HttpOptions {
   readonly insecure?: boolean;
   /** By path. */
   readonly pages: { readonly [path: string]: () => Page | Promise<Page> };
+  /** Seconds that a client may take for its question, and for reading the answer; 5. */
+  readonly patience?: number;
   readonly onError?: (error: StreamError) => void;
 }
 
@@ -29,7 +31,7 @@ export interface Http {
 }
 
 /** Scrapers and probes are few and quick; who is neither must not hold anything of the loader. */
-const limits = { connections: 32, headerBytes: 8_192, seconds: 5 };
+const limits = { connections: 32, headerBytes: 8_192 };
 
 /** A small HTTP server for GET and HEAD. Throws BAD_OPTION, UNSAFE_LISTEN, LISTEN_FAILED. */
 export async function serveHttp(options: HttpOptions): Promise<Http> {
@@ -44,7 +46,7 @@ export async function serveHttp(options: HttpOptions): Promise<Http> {
       "UNSAFE_LISTEN",
       `--http ${options.listen} can be reached from other machines, and it asks nobody who he is; listen on loopback, or say in words that everybody there may read how this loader is: \`--http-insecure\``,
     );
-  const patience = limits.seconds * 1000;
+  const patience = (options.patience ?? 5) * 1000;
   const server = createServer(
     {
       maxHeaderSize: limits.headerBytes,
