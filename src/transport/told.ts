@@ -23,9 +23,9 @@ const windows = /\b[A-Za-z]:\\[^\s"'`,;()]*/g;
 // Not behind a colon or a letter, where it is part of a URL or of a relative path.
 const begins = String.raw`(?<![\w:/.~%@-])(?:file://)?`;
 const absolute = new RegExp(String.raw`${begins}/[^\s"'\x60,;:()<>[\]]+`, "g");
-/** Known ones are found also where a name in them has spaces. */
+/** Where a name has spaces a path can't be told from the words after it: these are known. */
 const known = [process.cwd(), homedir(), tmpdir()]
-  .filter((place) => place.length > 1)
+  .filter((place) => /\s/.test(place))
   .map((place) => place.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`))
   .map((place) => new RegExp(`${begins}${place}(?:/|(?![\\w-]))`, "g"));
 
