@@ -1,16 +1,18 @@
 /** A real loader, a real client, and what its HTTP port says of the two. */
-import { beforeAll, describe, expect, onTestFinished, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { join } from "node:path";
 import { connect as connectSocket, type AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
-import { afterAll } from "vitest";
 import { metricNames } from "../../src/ops/metrics.ts";
 import type { Status } from "../../src/ops/status.ts";
 import { connect } from "../../src/transport/client.ts";
 import { temporaryFolder } from "../fixtures/files.ts";
-import { main } from "../fixtures/serve.ts";
+import { parse as parseYaml } from "yaml";
+import { main, root } from "../fixtures/serve.ts";
 import { samples } from "../loader/streams.ts";
 import { parseExposition, valueOf } from "./exposition.ts";
 import { rawClient } from "./raw-client.ts";
@@ -281,4 +283,133 @@ test("while the source is being listed it lives and is not ready", async () => {
   silent.closeAllConnections();
   silent.close();
   await over;
+});
+
+/** Metrics and labels of an expression: enough of PromQL to see names that are none. */
+function namesIn(expression: string): { metrics: string[]; labels: string[] } {
+  const metricsIn = [...expression.matchAll(/\bssl_r1_\w+/g)].map(([name]) => name);
+  const selectors = [...expression.matchAll(/\{([^}]*)\}/g)].flatMap(([, inside = ""]) =>
+    [...inside.matchAll(/(\w+)\s*(?:=~|!~|!=|=)/g)].map(([, label]) => label!),
+  );
+  const groups = [...expression.matchAll(/\b(?:by|ignoring|on|without)\s*\(([^)]*)\)/g)].flatMap(
+    ([, inside = ""]) => inside.split(",").map((label) => label.trim()),
+  );
+  return { metrics: metricsIn, labels: [...selectors, ...groups] };
+}
+
+interface Panel {
+  readonly id: number;
+  readonly type: string;
+  readonly title: string;
+  readonly description?: string;
+  readonly gridPos: {
+    readonly x: number;
+    readonly y: number;
+    readonly w: number;
+    readonly h: number;
+  };
+  readonly datasource?: { readonly uid: string };
+  readonly targets?: readonly {
+    readonly expr: string;
+    readonly datasource: { readonly uid: string };
+  }[];
+}
+
+interface Dashboard {
+  readonly uid: string;
+  readonly schemaVersion: number;
+  readonly templating: {
+    readonly list: readonly { readonly name: string; readonly type: string }[];
+  };
+  readonly panels: readonly Panel[];
+}
+
+describe("what people read", () => {
+  const dashboard = JSON.parse(
+    readFileSync(join(root, "deploy/grafana/ssl-r1-stream.json"), "utf8"),
+  ) as Dashboard;
+  const guide = readFileSync(join(root, "docs/operations.md"), "utf8");
+  const known = new Map(metricNames.map(({ name, labels }) => [name, labels]));
+
+  function check(expression: string): void {
+    const { metrics: used, labels } = namesIn(expression);
+    expect(used.filter((name) => !known.has(name))).toEqual([]);
+    const allowed = new Set(["instance", "job", ...used.flatMap((name) => known.get(name) ?? [])]);
+    expect(labels.filter((label) => !allowed.has(label))).toEqual([]);
+    // counters are of use as rates only, but for what grows seldom; gauges never
+    for (const name of used) {
+      const rated = new RegExp(`(?:rate|increase|delta)\\(${name}\\b`).test(expression);
+      if (!name.endsWith("_total") && name !== "ssl_r1_rewards_sum") expect(rated).toBe(false);
+      else if (name !== "ssl_r1_shards_opened_total") expect([name, rated]).toEqual([name, true]);
+    }
+  }
+
+  test("the dashboard is one, and asks for nothing that /metrics does not say", async () => {
+    const said = new Set((await metrics()).keys());
+    const { panels, schemaVersion, templating, uid } = dashboard;
+    expect(schemaVersion).toBeGreaterThanOrEqual(36);
+    expect(uid).toMatch(/^[\w-]{1,40}$/);
+    expect(templating.list).toContainEqual(
+      expect.objectContaining({ name: "datasource", type: "datasource", query: "prometheus" }),
+    );
+    expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
+    const taken = new Set<string>();
+    for (const { type, title, description, gridPos, datasource, targets = [] } of panels) {
+      expect(title).not.toBe("");
+      const { x, y, w, h } = gridPos;
+      expect(x + w).toBeLessThanOrEqual(24);
+      for (let column = x; column < x + w; column++)
+        for (let row = y; row < y + h; row++) {
+          expect(taken.has(`${column}/${row}`)).toBe(false);
+          taken.add(`${column}/${row}`);
+        }
+      if (type === "row") continue;
+      expect(description).toMatch(/\.$/);
+      expect(targets.length).toBeGreaterThan(0);
+      for (const one of [datasource, ...targets.map((target) => target.datasource)])
+        expect(one?.uid).toBe("${datasource}");
+      for (const { expr } of targets) {
+        check(expr);
+        for (const name of namesIn(expr).metrics) expect(said.has(name)).toBe(true);
+      }
+    }
+    const titles = panels.filter(({ type }) => type === "row").map(({ title }) => title);
+    expect(titles).toEqual([
+      "Throughput",
+      "Who waits for whom",
+      "Time by stage",
+      "Cache and network",
+      "Faults",
+      "Resources",
+    ]);
+  });
+
+  test("every metric is on the dashboard and in the guide, and the guide knows no other", () => {
+    const shown = new Set(
+      dashboard.panels.flatMap(({ targets = [] }) =>
+        targets.flatMap(({ expr }) => namesIn(expr).metrics),
+      ),
+    );
+    expect([...known.keys()].filter((name) => !shown.has(name))).toEqual([]);
+    const [table = ""] = /\| metric \|[\s\S]*?\n\n/.exec(guide) ?? [];
+    const listed = [...table.matchAll(/`(ssl_r1_\w+)`/g)].map(([, name]) => name!);
+    expect(listed.toSorted()).toEqual([...known.keys()].toSorted());
+    for (const [name] of guide.matchAll(/\bssl_r1_\w+/g)) expect(known.has(name)).toBe(true);
+    for (const line of table.split("\n").slice(2)) {
+      const names = [...line.matchAll(/`(ssl_r1_\w+)`/g)].map(([, name]) => name!);
+      const [, , labels = ""] = line.split("|");
+      for (const name of names)
+        expect([...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label)).toEqual(known.get(name));
+    }
+  });
+
+  test("the guide's rules are rules, of metrics that there are", () => {
+    const [, block = ""] = /```yaml\n([\s\S]*?)```/.exec(guide) ?? [];
+    const { groups } = parseYaml(block) as {
+      groups: { rules: { alert: string; expr: string }[] }[];
+    };
+    const rules = groups.flatMap((group) => group.rules);
+    expect(rules.length).toBeGreaterThan(5);
+    for (const { expr } of rules) check(expr);
+  });
 });
