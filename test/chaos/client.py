@@ -1,12 +1,14 @@
 """The same trainer in Python: client.py '{"address": "tcp://...", "steps": 100}'."""
 
 import json
+import logging
 import os
 import sys
 import threading
 
 import ssl_r1
 
+logging.disable()
 given = json.loads(sys.argv[1])
 stopped = threading.Event()
 

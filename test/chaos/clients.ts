@@ -64,7 +64,7 @@ const killed: Scenario = {
     const loaders = await stage.loaders();
     const backs = await Promise.all(loaders.map((loader) => descriptorsBack(stage, loader)));
     const trainer = stage.train(listed(loaders));
-    await during(stage, trainer, stage.long ? 60 : 4, async (done) => {
+    await during(stage, trainer, stage.long ? 60 : 3, async (done) => {
       const victim = done % 4 === 0 ? stage.train(listed(loaders)) : undefined;
       await Promise.all(
         Array.from({ length: 4 }, () => leaveInMidFrame(stage, stage.chance.one(loaders))),
@@ -106,7 +106,7 @@ const crowd: Scenario = {
   },
 };
 
-/** A server takes 64 clients at a time; the others are told so and come again. */
+/** A server takes so many clients at a time; the others are told so and come again. */
 async function admitted(stage: Stage, address: string): ReturnType<typeof connect> {
   for (let pause = 20; ; pause = Math.min(2 * pause, 400))
     try {

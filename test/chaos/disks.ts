@@ -66,7 +66,7 @@ const full: Scenario = {
       loader(),
     ]);
     const trainer = stage.train(listed(loaders));
-    await during(stage, trainer, stage.long ? 40 : 4, async () => {
+    await during(stage, trainer, stage.long ? 40 : 1, async () => {
       const one = stage.chance.one(loaders.slice(0, 2));
       await one.kill();
       await one.start();
@@ -82,7 +82,7 @@ const damaged: Scenario = {
   name: "cache damaged",
   async play(stage) {
     const { loader, caches, downloads } = await fetching(stage);
-    const loaders = [await loader(), await loader()];
+    const loaders = [await loader(), ...(stage.long ? [await loader()] : [])];
     const trainer = stage.train(listed(loaders));
     await trainer.reached(5);
     const before = downloads();
@@ -123,7 +123,7 @@ const clock: Scenario = {
     const { loader } = await fetching(stage);
     const loaders = [await loader({ badClock: true }), await loader({ badClock: true })];
     const trainer = stage.train(listed(loaders), { badClock: true });
-    await during(stage, trainer, stage.long ? 20 : 2, async () => {
+    await during(stage, trainer, stage.long ? 20 : 1, async () => {
       const one = stage.chance.one(loaders);
       await one.kill();
       await one.start();

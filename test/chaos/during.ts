@@ -10,7 +10,7 @@ export interface Scenario {
 }
 
 /** Batches after the last fault: what comes then must be right, too. */
-const TAIL = 12;
+const TAIL = 6;
 
 /** Does something at random moments of a run, counted in batches so that the seed decides when; the trainer leaves afterwards. */
 export async function during(

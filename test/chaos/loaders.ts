@@ -9,7 +9,7 @@ const killed: Scenario = {
     const loaders = await stage.loaders();
     const starting = new Map<Loader, Promise<void>>();
     const trainer = stage.train(listed(loaders), { reconnect: 120_000 });
-    await during(stage, trainer, stage.long ? 200 : 6, async () => {
+    await during(stage, trainer, stage.long ? 200 : 4, async () => {
       const loader = stage.chance.one(loaders);
       // Now and then it is killed before it serves.
       if (stage.chance.happens(0.8)) await starting.get(loader);
@@ -26,7 +26,7 @@ const stopped: Scenario = {
   async play(stage) {
     const loaders = await stage.loaders();
     const trainer = stage.train(listed(loaders), { stall: 300 });
-    await during(stage, trainer, stage.long ? 60 : 6, async () => {
+    await during(stage, trainer, stage.long ? 60 : 4, async () => {
       const loader = stage.chance.one(loaders);
       loader.signal("SIGSTOP");
       stage.count("SIGSTOP");
@@ -59,7 +59,7 @@ const replaced: Scenario = {
     const loaders = await stage.loaders();
     const trainer = stage.train(listed(loaders));
     await trainer.reached(3);
-    for (const loader of stage.long ? [...loaders, ...loaders, ...loaders] : loaders) {
+    for (const loader of stage.long ? [...loaders, ...loaders, ...loaders] : loaders.slice(1)) {
       await loader.kill("SIGTERM");
       stage.count("SIGTERM");
       await trainer.reached(trainer.batches + 2);

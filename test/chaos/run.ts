@@ -2,7 +2,7 @@
 import { parseArgs } from "node:util";
 import { chanceOf } from "./chance.ts";
 import { scenarios } from "./scenarios.ts";
-import { play, root, type Outcome } from "./stage.ts";
+import { createNodes, play, root, type Outcome } from "./stage.ts";
 import type { Language } from "./trainer.ts";
 import { createUndisturbed } from "./undisturbed.ts";
 
@@ -15,25 +15,29 @@ const { values } = parseArgs({
   },
 });
 
+const both = ["TypeScript", "Python"] as const;
 process.chdir(root);
+const nodes = createNodes();
 const undisturbed = await createUndisturbed("shards");
 const lines: (Outcome & { readonly scenario: string; readonly client: Language })[] = [];
 try {
-  for (const [
-    number,
-    { name, clients = ["TypeScript"] as const, play: scenario },
-  ] of scenarios.entries()) {
+  for (const [number, { name, clients = both, play: scenario }] of scenarios.entries()) {
     if (!name.includes(values.only)) continue;
     // In the short form they take turns.
     for (const language of values.long ? clients : [clients[number % clients.length]!]) {
       const chance = chanceOf(values.seed, name, language);
-      const outcome = await play(scenario, { chance, long: values.long, language, undisturbed });
+      const outcome = await play(
+        scenario,
+        { chance, long: values.long, language, undisturbed },
+        nodes,
+      );
       lines.push({ scenario: name, client: language, ...outcome });
       process.stdout.write(`${values.json ? JSON.stringify(lines.at(-1)) : row(lines.at(-1))}\n`);
       for (const problem of outcome.problems) process.stderr.write(`  ${problem}\n`);
     }
   }
 } finally {
+  await nodes.close();
   await undisturbed.close();
 }
 

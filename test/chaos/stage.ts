@@ -31,6 +31,43 @@ export interface Stage {
   readonly after: (work: () => Promise<unknown>) => void;
 }
 
+/** Three nodes that share the partitions: started once, since that takes longest, and started again where a scenario has ended them. */
+export interface Nodes {
+  loaders(): Promise<readonly Loader[]>;
+  close(): Promise<void>;
+}
+
+export function createNodes(): Nodes {
+  const folder = mkdtempSync(join(tmpdir(), "ssl-r1-chaos-"));
+  const config = configIn(folder);
+  let nodes: readonly Loader[] = [];
+  return {
+    async loaders() {
+      if (nodes.length === 0)
+        nodes = await Promise.all(
+          Array.from({ length: NODES }, (_, node) =>
+            startLoader({
+              address: `unix://${join(folder, `node-${node}.sock`)}`,
+              args: ["shards", "--config", config, "--node", `${node}/${NODES}`],
+            }),
+          ),
+        );
+      for (const node of nodes) if (!node.running()) await node.start();
+      return nodes;
+    },
+    async close() {
+      for (const node of nodes) await node.kill();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+function configIn(folder: string): string {
+  const config = join(folder, "stream.yaml");
+  writeFileSync(config, JSON.stringify(cheap));
+  return config;
+}
+
 export interface Outcome {
   readonly faults: { readonly [kind: string]: number };
   readonly batches: number;
@@ -50,11 +87,13 @@ const NODES = 3;
 export async function play(
   scenario: (stage: Stage) => Promise<void>,
   given: Pick<Stage, "chance" | "long" | "language" | "undisturbed">,
+  nodes: Nodes,
 ): Promise<Outcome> {
   const folder = mkdtempSync(join(tmpdir(), "ssl-r1-chaos-"));
-  const config = join(folder, "stream.yaml");
-  writeFileSync(config, JSON.stringify(cheap));
+  const config = configIn(folder);
   const loaders: Loader[] = [];
+  /** Of the nodes that outlive the scenario. */
+  const used: Loader[] = [];
   const proxies: Proxy[] = [];
   const trainers: Trainer[] = [];
   const afterwards: (() => Promise<unknown>)[] = [];
@@ -64,7 +103,7 @@ export async function play(
 
   const sample = (): void => {
     for (const [kind, processes] of [
-      ["loader", loaders],
+      ["loader", [...loaders, ...used]],
       ["client", trainers],
     ] as const)
       for (const { pid } of processes) {
@@ -90,15 +129,11 @@ export async function play(
     ...given,
     folder,
     loader,
-    loaders: () =>
-      Promise.all(
-        Array.from({ length: NODES }, (_, node) =>
-          loader({
-            address: `unix://${join(folder, `node-${node}.sock`)}`,
-            args: ["--node", `${node}/${NODES}`],
-          }),
-        ),
-      ),
+    async loaders() {
+      const all = await nodes.loaders();
+      used.push(...all);
+      return all;
+    },
     async proxy(behind) {
       const made = await createProxy(behind.address);
       proxies.push(made);

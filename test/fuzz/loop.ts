@@ -41,8 +41,8 @@ export interface Tally {
 const SLOW = 3_000;
 /** MiB. */
 const GROWTH = 200;
-/** Inputs between two looks at what was covered. */
-const ROUND = 24;
+/** Inputs between two looks at what was covered: few where there is much to find, since the looks take most of the time. */
+const ROUND = { least: 16, most: 256 };
 
 export async function fuzz(
   door: Door,
@@ -82,12 +82,14 @@ export async function fuzz(
   const memory = held();
   const end = performance.now() + milliseconds;
   const over = (): boolean => performance.now() > end || count >= runs || findings.length >= 10;
+  let length = ROUND.least;
   while (!over()) {
-    const round = Array.from({ length: ROUND }, () =>
-      mutate(chance.one(corpus), corpus, chance, door),
-    );
+    const round = Array.from({ length }, () => mutate(chance.one(corpus), corpus, chance, door));
     for (const input of round) await take(input);
-    if (coverage === undefined || (await coverage.fresh()) === 0) continue;
+    if (coverage === undefined) continue;
+    const fresh = await coverage.fresh();
+    length = fresh > 0 ? ROUND.least : Math.min(2 * length, ROUND.most);
+    if (fresh === 0) continue;
     // one of them went a new way: which?
     for (const input of round) {
       await take(input);
