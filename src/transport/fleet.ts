@@ -140,6 +140,13 @@ export async function openFleet(loaders: Loaders, options: FleetOptions): Promis
     await settled(added.map((lane) => lane.try()));
   };
 
+  /** One that hangs does not hold up the next round, unless there is to be none. */
+  const tried = async (all: Promise<unknown>): Promise<void> => {
+    const over = new AbortController();
+    const enough = options.patience === 0 ? all : clock.sleep(LONGEST_ROUND, over.signal);
+    await Promise.race([all, enough]).finally(() => over.abort());
+  };
+
   const rescue = async (): Promise<void> => {
     if (rescuing) return;
     rescuing = true;
@@ -148,7 +155,7 @@ export async function openFleet(loaders: Loaders, options: FleetOptions): Promis
         if (round > 0) await clock.sleep(round, closing.signal);
         round = Math.min(Math.max(2 * round, FIRST_ROUND), LONGEST_ROUND);
         if (rescuers.size === 0) break;
-        await Promise.all([...lanes.values()].map((lane) => lane.try()));
+        await tried(Promise.all([...lanes.values()].map((lane) => lane.try())));
         for (const callback of rescuers) callback(true);
         // Who was woken has its turn before it is asked whether it still waits.
         await setImmediate();

@@ -4,6 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
+import fc from "fast-check";
 import { afterEach, beforeAll, describe, expect, test } from "vitest";
 import { batchDigest } from "../../src/digest.ts";
 import type { ErrorCode, StreamError } from "../../src/errors.ts";
@@ -507,6 +508,49 @@ describe("hedging", () => {
   });
 });
 
+test(
+  "whatever goes wrong, at whatever time, batches are the same",
+  { timeout: 60_000 },
+  async () => {
+    const names = [...Object.keys(faults), "sends nothing"];
+    await fc.assert(
+      fc.asyncProperty(
+        // What each of three loaders does with its requests, one after the other.
+        fc.array(fc.array(fc.option(fc.constantFrom(...names), { freq: 2 }), { maxLength: 12 }), {
+          minLength: 3,
+          maxLength: 3,
+        }),
+        fc.option(fc.constantFrom(300, 2_000), { nil: undefined }),
+        async (plans, hedge) => {
+          const bad = await Promise.all(
+            plans.map((plan, node) =>
+              rogue({
+                near: near(node, 3),
+                onGet: async (turn) => {
+                  const name = plan[turn.number];
+                  if (name === "sends nothing") return;
+                  if (typeof name === "string") await faults[name]![0](turn);
+                  else await turn.answer();
+                },
+              }),
+            ),
+          );
+          const good = await rogue({ near: [] });
+          const client = await dial(addressesOf([...bad, good]), {
+            stall: 4_000,
+            ...(hedge !== undefined && { hedge }),
+          });
+          await passing(expectAll(client), 500);
+          await client.close();
+          await clock.sleeping(0);
+          for (const each of [...bad, good]) await each.close();
+        },
+      ),
+      { numRuns: 25 },
+    );
+  },
+);
+
 describe("an error is the caller's", () => {
   test("when every loader refuses", async () => {
     for (const code of ["SHARD_CORRUPT", "NEEDS_INDEX"] as const) {
@@ -596,6 +640,23 @@ describe("when all are gone", () => {
     await serve({ fingerprint: "sha256:other" }, { listen: first.address });
     await serve({}, { listen: second.address, token: "secret" });
     expect(await passing(codeOf(client.get(1)))).toMatch(/OTHER_STREAM|UNAUTHORIZED/);
+  });
+
+  test("one that hangs does not hold up those that come back", async () => {
+    const hanging = await rogue({ greet: () => {} });
+    const other = await rogue({});
+    const client = await passing(dial([hanging.address, other.address]));
+    await other.close();
+    const got = client.get(0);
+    // Its own pauses have become long by now.
+    for (let second = 0; second < 40; second++) {
+      await clock.advance(1_000);
+      await turns();
+    }
+    await other.listen();
+    const began = clock.now();
+    expect(batchDigest(await passing(got, 100))).toBe(undisturbed[0]);
+    expect(clock.now() - began).toBeLessThan(5_000);
   });
 
   test("requests that flap forever end with patience, too", async () => {
