@@ -176,6 +176,12 @@ describe("in Python", () => {
     await expect(python("resume.py", file)).rejects.toThrow("OtherStream");
   });
 
+  test("ray_trainer.py: loaders that Ray starts", async () => {
+    const env = { SSL_R1_COMMAND: `${node} ${main}` };
+    const printed = await lines(testPython(), [example("ray_trainer.py"), "3"], root, env);
+    expect(printed).toEqual(digests.slice(0, 3));
+  });
+
   test("trainer.py", async () => {
     const printed = await python("trainer.py", "2");
     expect(printed).toContain("balanced: every batch");
