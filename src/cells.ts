@@ -130,7 +130,7 @@ async function allOf<In, Out>(
 /** Without room the bytes are memory of their own, to hand over to the worker. */
 async function readRow(catalog: Catalog, place: RowPlace, room?: Room): Promise<RowData> {
   const id = rowId(place);
-  const shard = catalog.list[place.shard]!.name;
+  const shard = catalog.list.at(place.shard)!.name;
   try {
     const { key, group, bytes } = await catalog.read(place.shard, place.row, room);
     return { id, shard, key, group, bytes };

@@ -130,7 +130,7 @@ export function createLookahead(
 
   function tooFar({ step, partition, source }: SlotPlan): StreamError {
     const names = Array.from(plan.order(partition, 0, source), (shard) =>
-      catalog.rows(shard) === undefined ? catalog.list[shard]!.name : undefined,
+      catalog.rows(shard) === undefined ? catalog.list.at(shard)!.name : undefined,
     ).filter((name) => name !== undefined);
     const shown = names.slice(0, 5).join(", ");
     return new StreamError(

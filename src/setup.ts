@@ -109,12 +109,13 @@ export async function countAll(
   catalog: Catalog,
   statistics: Statistics,
 ): Promise<void> {
-  if (!catalog.countable && catalog.list.some((_, shard) => catalog.rows(shard) === undefined))
+  const shards = Array.from({ length: catalog.shards }, (_, shard) => shard);
+  if (!catalog.countable && shards.some((shard) => catalog.rows(shard) === undefined))
     throw new StreamError(
       "NEEDS_INDEX",
       `${catalog.address}: a stream with passes needs the counts of all its shards; count them with ssl-r1 index, or give their counts`,
     );
-  await Promise.all(catalog.list.map((_, shard) => catalog.tally(shard)));
+  await Promise.all(shards.map((shard) => catalog.tally(shard)));
   if (samplesOf(catalog).samples === 0)
     throw new StreamError(
       "SOURCE_EMPTY",

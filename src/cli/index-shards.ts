@@ -45,7 +45,7 @@ export function indexCommand(): Command {
                 samples += rows; // not in one: others count meanwhile
               } catch (error) {
                 failed.push({
-                  shard: catalog.list[shard]!.name,
+                  shard: catalog.list.at(shard)!.name,
                   reason: asStreamError(error).message,
                 });
               }

@@ -1,7 +1,8 @@
 import { asStreamError, StreamError } from "../errors.ts";
 import type { Room } from "../shards/bytes.ts";
+import { infoOf } from "./listing.ts";
 import type { Notes, Problem } from "../shards/notes.ts";
-import type { Row, Shard, ShardInfo, Source } from "./source.ts";
+import type { List, Row, Shard, ShardInfo, Source } from "./source.ts";
 
 export interface CatalogOptions {
   /** Shards kept open (a file handle and 40 bytes a row each), at least 1; more only while they are in use. */
@@ -9,7 +10,7 @@ export interface CatalogOptions {
   readonly signal?: AbortSignal;
   /** Counts learnt earlier, by ordinal. A shard that turns out to hold another number is SHARD_CORRUPT. */
   readonly counts?: (
-    list: readonly ShardInfo[],
+    list: List<ShardInfo>,
   ) => ReadonlyMap<number, number> | Promise<ReadonlyMap<number, number>>;
   /** Told of each shard whose rows have all been counted. */
   readonly onCount?: (shard: number, rows: number) => void;
@@ -28,7 +29,7 @@ interface FingerprintPart {
 /** The ordered list of shards, with counts where known. Also the `Counts` of the plan. */
 export interface Catalog extends Notes {
   readonly address: string;
-  readonly list: readonly ShardInfo[];
+  readonly list: List<ShardInfo>;
   /** Number of shards. */
   readonly shards: number;
   /** As Source.cheap. */
@@ -186,12 +187,12 @@ export async function createCatalog(
   }
 
   function nameOf(number: number): string {
-    return list[number]?.name ?? String(number);
+    return list.at(number)?.name ?? String(number);
   }
 
   async function using<T>(number: number, work: (shard: Shard) => T | Promise<T>): Promise<T> {
     if (closing) throw new StreamError("CLOSED", `${source.address}: the catalog is closed`);
-    if (!list[number])
+    if (!(number in counts))
       throw new StreamError("INTERNAL", `${source.address}: shard ${number} of ${list.length}`);
     const one = held.get(number) ?? { shard: opened(number), users: 0, used: turns };
     held.delete(number);
@@ -325,8 +326,7 @@ export async function createCatalog(
     opened: () => touches,
     problems,
     skipped,
-    fingerprintParts: () =>
-      list.map(({ name, size, hash }) => ({ name, size, ...(hash !== undefined && { hash }) })),
+    fingerprintParts: () => Array.from(list, infoOf),
     close: () => (closing ??= closeAll()),
   };
 }

@@ -1,5 +1,4 @@
 import { createReadStream } from "node:fs";
-import { stat } from "node:fs/promises";
 import { StreamError } from "../errors.ts";
 import type { Known, Net } from "../net/net.ts";
 import { openFile, reasonOf } from "../shards/bytes.ts";
@@ -10,7 +9,7 @@ import { createPace } from "../shards/pace.ts";
 import { scanTar } from "../shards/scan.ts";
 import { createFedSource, type FedFile, type Listed } from "./fed.ts";
 import { sparseBytes } from "./sparse.ts";
-import type { Source } from "./source.ts";
+import type { List, Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
 import { openTar } from "./tar-shard.ts";
 
@@ -52,7 +51,7 @@ export interface ContainersOptions<Item extends Listed> {
   readonly counting: { readonly cheap: boolean; readonly countable: boolean };
   readonly rows: RowOptions;
   readonly supplies: Supplies;
-  readonly list: (signal?: AbortSignal) => Promise<readonly Item[]>;
+  readonly list: (signal?: AbortSignal) => Promise<List<Item>>;
   /** What is listed, to be read. */
   readonly container: (item: Item) => Container;
 }
@@ -225,17 +224,4 @@ function remoteBytes(
       return bytes;
     },
   };
-}
-
-/** A file of this machine. Rejects SOURCE_NOT_FOUND. */
-export async function localContainer(name: string, path: string): Promise<Container> {
-  try {
-    const { size, mtimeMs } = await stat(path);
-    return { name, size, place: { path, time: mtimeMs } };
-  } catch (cause) {
-    throw new StreamError("SOURCE_NOT_FOUND", `${name}: ${reasonOf(cause)}`, {
-      cause,
-      context: { shard: name },
-    });
-  }
 }

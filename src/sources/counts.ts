@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { StreamError } from "../errors.ts";
 import type { CountedShard, CountsFile } from "../model.ts";
 import { reasonOf } from "../shards/bytes.ts";
-import type { ShardInfo } from "./source.ts";
+import type { List, ShardInfo } from "./source.ts";
 
 const keyOf = ({ name, size, hash }: ShardInfo): string => JSON.stringify([name, size, hash]);
 
@@ -15,7 +15,7 @@ const keyOf = ({ name, size, hash }: ShardInfo): string => JSON.stringify([name,
  */
 export function readCounts(
   given: string | CountsFile,
-  list: readonly ShardInfo[],
+  list: List<ShardInfo>,
   image: string | undefined,
 ): Map<number, number> {
   const file = typeof given === "string" ? parseCounts(given, readText(given)) : check(given);
@@ -28,15 +28,16 @@ export function countsOf(
     list,
     rows,
   }: {
-    readonly list: readonly ShardInfo[];
+    readonly list: List<ShardInfo>;
     readonly rows: (shard: number) => number | undefined;
   },
   image: string | undefined,
 ): CountsFile {
-  const shards = list.flatMap((info, shard): CountedShard[] => {
+  const shards: CountedShard[] = [];
+  for (let shard = 0; shard < list.length; shard++) {
     const count = rows(shard);
-    return count === undefined ? [] : [{ ...info, rows: count }];
-  });
+    if (count !== undefined) shards.push({ ...list.at(shard)!, rows: count });
+  }
   return { version: 1, image: image ?? null, shards };
 }
 
@@ -87,14 +88,16 @@ function isCounted(given: unknown): given is CountedShard {
 
 function lookUp(
   file: CountsFile,
-  list: readonly ShardInfo[],
+  list: List<ShardInfo>,
   image: string | undefined,
 ): Map<number, number> {
   const found = new Map<number, number>();
   if (file.image !== (image ?? null)) return found;
   // by name, since keys of a hundred thousand shards are 20 MB more
   const known = Map.groupBy(file.shards, ({ name }) => name);
-  for (const [ordinal, { name, size, hash }] of list.entries()) {
+  let ordinal = -1;
+  for (const { name, size, hash } of list) {
+    ordinal++;
     const same = known.get(name)?.findLast((one) => one.size === size && one.hash === hash);
     if (same) found.set(ordinal, same.rows);
   }
@@ -120,9 +123,9 @@ export async function writeCounts(path: string, file: CountsFile | Kept): Promis
 
 /** Counts that streams have learnt of sources whose shards have strong hashes, in the cache's folder. */
 export interface CountsKeeper {
-  learnt(list: readonly ShardInfo[]): Promise<Map<number, number>>;
+  learnt(list: List<ShardInfo>): Promise<Map<number, number>>;
   /** Adds what was learnt. Failing to write loses nothing but time, so it is not told. */
-  keep(list: readonly ShardInfo[], rows: (shard: number) => number | undefined): Promise<void>;
+  keep(list: List<ShardInfo>, rows: (shard: number) => number | undefined): Promise<void>;
 }
 
 /** What a stream keeps: rows by ordinal, null while unknown. The file's name says of which list, so that this is small however many shards there are. */
@@ -132,14 +135,14 @@ interface Kept {
 }
 
 export function createCountsKeeper(cache: string, image: string | undefined): CountsKeeper {
-  const pathOf = (list: readonly ShardInfo[]): string => {
+  const pathOf = (list: List<ShardInfo>): string => {
     const hash = createHash("sha256").update(JSON.stringify(image ?? null));
     for (const info of list) hash.update(keyOf(info));
     return join(cache, "counts", `${hash.digest("hex").slice(0, 32)}.json`);
   };
-  async function learnt(list: readonly ShardInfo[]): Promise<Map<number, number>> {
+  async function learnt(list: List<ShardInfo>): Promise<Map<number, number>> {
     const found = new Map<number, number>();
-    if (!list.some(({ hash }) => hash !== undefined)) return found;
+    if (!hasHash(list)) return found;
     const kept = await readFile(pathOf(list), "utf8").then(parseKept, () => undefined);
     if (kept?.length !== list.length) return found;
     for (const [ordinal, rows] of kept.entries()) if (rows !== null) found.set(ordinal, rows);
@@ -149,13 +152,18 @@ export function createCountsKeeper(cache: string, image: string | undefined): Co
     learnt,
     async keep(list, rowsOf) {
       const before = await learnt(list);
-      const rows = list.map(({ hash }, shard) =>
+      const rows = Array.from(list, ({ hash }, shard) =>
         hash === undefined ? null : (rowsOf(shard) ?? before.get(shard) ?? null),
       );
       if (rows.filter((one) => one !== null).length === before.size) return;
       await writeCounts(pathOf(list), { version: 1, rows }).catch(() => undefined);
     },
   };
+}
+
+function hasHash(list: List<ShardInfo>): boolean {
+  for (const { hash } of list) if (hash !== undefined) return true;
+  return false;
 }
 
 /** Whatever is there may be half a file, or another version's. */

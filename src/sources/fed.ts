@@ -1,7 +1,9 @@
 import { StreamError } from "../errors.ts";
 import type { Feed, Shard } from "../shards/feed.ts";
 import { checkAbort } from "../shards/scan.ts";
-import type { ShardInfo, Source } from "./source.ts";
+import { findText, infoOf, mapList } from "./listing.ts";
+import { once } from "./local-files.ts";
+import type { List, ShardInfo, Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
 
 /** One shard of a fed source. */
@@ -29,7 +31,8 @@ export interface FedOptions<Item extends Listed> {
   /** As Source.cheap and Source.countable. */
   readonly cheap: boolean;
   readonly countable: boolean;
-  readonly list: (signal?: AbortSignal) => Promise<readonly Item[]>;
+  /** Asked for once, if it does not reject. */
+  readonly list: (signal?: AbortSignal) => Promise<List<Item>>;
   /** What is listed, to be read. Made anew whenever it is needed: of a hundred thousand shards only a few are. */
   readonly file: (item: Item) => FedFile;
 }
@@ -39,24 +42,15 @@ export function createFedSource<Item extends Listed>(
   address: string,
   { supplies, form, cheap, countable, list, file: makeFile }: FedOptions<Item>,
 ): Source {
-  let listing: Promise<readonly Item[]> | undefined;
-  let known: readonly Item[] = [];
+  let known: List<Item> = [];
   let asked: ((shard: number) => number) | undefined;
-
-  function listed(signal?: AbortSignal): Promise<readonly Item[]> {
-    listing ??= list(signal).then(
-      (items) => (known = items),
-      (error: unknown) => {
-        listing = undefined;
-        throw error;
-      },
-    );
-    return listing;
-  }
+  const listing = once(list);
+  const listed = async (signal?: AbortSignal): Promise<List<Item>> =>
+    (known = await listing(signal));
 
   async function fileOf(shard: number): Promise<FedFile> {
     const files = await listed();
-    const item = files[shard];
+    const item = files.at(shard);
     if (!item) throw new StreamError("INTERNAL", `${address}: shard ${shard} of ${files.length}`);
     return makeFile(item);
   }
@@ -78,11 +72,7 @@ export function createFedSource<Item extends Listed>(
     inPlace: false,
     async list(signal) {
       checkAbort(address, signal);
-      return (await listed(signal)).map(({ name, size, hash }) => ({
-        name,
-        size,
-        ...(hash !== undefined && { hash }),
-      }));
+      return mapList(await listed(signal), infoOf);
     },
     async open(shard, signal) {
       checkAbort(address, signal);
@@ -95,7 +85,7 @@ export function createFedSource<Item extends Listed>(
       return (await count(shard, signal)) ?? (await fileOf(shard)).tally?.(signal);
     },
     kept(shard) {
-      const item = known[shard];
+      const item = known.at(shard);
       return item && !makeFile(item).local ? item.size : 0;
     },
     needs(rank) {
@@ -103,9 +93,9 @@ export function createFedSource<Item extends Listed>(
       asked = rank;
       if (before) return;
       const told = listed().then((files) => {
-        const ordinals = new Map(files.map((item, at) => [idOf(makeFile(item)), at]));
+        const find = findText(mapList(files, (item) => idOf(makeFile(item))));
         supplies.needs((id) => {
-          const at = ordinals.get(id);
+          const at = find(id);
           return at === undefined ? undefined : asked?.(at);
         });
       });

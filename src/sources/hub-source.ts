@@ -7,7 +7,7 @@ import { checkRow, LARGEST_IMAGE } from "../shards/rows.ts";
 import type { Feed, Row, RowOptions, Shard } from "../shards/feed.ts";
 import { createPace } from "../shards/pace.ts";
 import { countingOf, createContainersSource, type Container } from "./containers.ts";
-import { openHub, type HubFile, type HubListing } from "./hub.ts";
+import { openHub, packFiles, type HubFile, type HubListing } from "./hub.ts";
 import type { Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
 
@@ -27,6 +27,7 @@ export async function createHubSource(address: string, options: HubSourceOptions
   const listing = await openHub(address, { net, env, signal });
   for (const note of listing.notes) supplies.note(note);
   if (listing.kind === "images") return createImagesSource(listing, { supplies, net, order });
+  const files = packFiles(listing);
   return createContainersSource(address, {
     rows: { ...(group !== undefined && { group }), ...(image !== undefined && { image }) },
     supplies,
@@ -34,7 +35,7 @@ export async function createHubSource(address: string, options: HubSourceOptions
       listing.files.map(({ name, local }) => ({ name, here: local !== undefined })),
     ),
     container: containerOf,
-    list: () => Promise.resolve(listing.files),
+    list: async () => files,
   });
 }
 

@@ -15,6 +15,8 @@ import {
 import { chooseConfigured } from "./hub-configs.ts";
 import { hubEndpoint, hubToken, isHubOffline, type Env } from "./hub-env.ts";
 import type { HubEntry, HubRepo } from "./hub-repo.ts";
+import { hashColumn, infoOf, listOf, numberColumn, textColumn } from "./listing.ts";
+import type { List } from "./source.ts";
 
 export interface HubFile {
   /** Path in the repo. */
@@ -156,6 +158,24 @@ class ListedFile implements HubFile {
   get url(): string {
     return this.#root + encodePath(this.name);
   }
+}
+
+/** The files of a listing, kept in few bytes each. */
+export function packFiles({ files }: HubListing): List<HubFile> {
+  const [names, sizes, hashes] = [textColumn(), numberColumn(), hashColumn()];
+  const locals = hashColumn();
+  for (const { name, size, hash, local } of files) {
+    names.push(name);
+    sizes.push(size);
+    hashes.push(hash);
+    locals.push(local);
+  }
+  const [{ url, name }] = files as [HubFile];
+  const root = url.slice(0, url.length - encodePath(name).length);
+  return listOf(files.length, (at) => {
+    const entry = infoOf({ name: names.at(at), size: sizes.at(at), hash: hashes.at(at) });
+    return new ListedFile({ ...entry, path: entry.name }, root, locals.at(at));
+  });
 }
 
 function fileOf(

@@ -65,7 +65,8 @@ export async function* inspectSource(
   const catalog = await createCatalog(source, { open: 1, ...(signal && { signal }) });
   const totals = createTotals();
   try {
-    for (const [number, { name, size }] of catalog.list.entries()) {
+    for (let number = 0; number < catalog.shards; number++) {
+      const { name, size } = catalog.list.at(number)!;
       checkAbort(source.address, signal);
       totals.bytes += size;
       const known = catalog.problems.length;

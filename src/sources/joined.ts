@@ -1,5 +1,6 @@
 import { StreamError } from "../errors.ts";
-import type { ShardInfo, Source } from "./source.ts";
+import { joinLists, mapList } from "./listing.ts";
+import type { List, ShardInfo, Source } from "./source.ts";
 
 /** Several sources as one: their shards follow one another, each name behind the number of its source. */
 export interface JoinedSource extends Source {
@@ -13,11 +14,9 @@ export function joinSources(sources: readonly Source[]): JoinedSource {
   if (only && sources.length === 1)
     return { ...only, lengths: async (signal) => [(await only.list(signal)).length] };
   let starts: number[] = [];
-  let listing: Promise<readonly (readonly ShardInfo[])[]> | undefined;
+  let listing: Promise<readonly List<ShardInfo>[]> | undefined;
 
-  async function lists(
-    signal: AbortSignal | undefined,
-  ): Promise<readonly (readonly ShardInfo[])[]> {
+  async function lists(signal: AbortSignal | undefined): Promise<readonly List<ShardInfo>[]> {
     listing ??= Promise.all(sources.map((source) => source.list(signal)));
     try {
       const found = await listing;
@@ -50,8 +49,10 @@ export function joinSources(sources: readonly Source[]): JoinedSource {
     },
     async list(signal) {
       const found = await lists(signal);
-      return found.flatMap((list, at) =>
-        list.map((info) => ({ ...info, name: `${at + 1}:${info.name}` })),
+      return joinLists(
+        found.map((list, at) =>
+          mapList(list, (info) => ({ ...info, name: `${at + 1}:${info.name}` })),
+        ),
       );
     },
     async open(shard, signal) {

@@ -4,8 +4,9 @@ import { StreamError } from "../errors.ts";
 import { reasonOf } from "../shards/bytes.ts";
 import type { RowOptions } from "../shards/feed.ts";
 import { isImageName } from "../shards/samples.ts";
-import { countingOf, createContainersSource, formOf, localContainer } from "./containers.ts";
+import { countingOf, createContainersSource, formOf } from "./containers.ts";
 import { createFolderSource, listFolder } from "./folder.ts";
+import { statFiles, type LocalFile } from "./local-files.ts";
 import { expandBraces, fixedPart, glob, isPattern } from "./pattern.ts";
 import type { Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
@@ -16,13 +17,6 @@ export interface OpenOptions extends RowOptions {
   readonly order?: (count: number) => Uint32Array;
   /** Network and store, for sources that need them. */
   readonly supplies?: Supplies;
-}
-
-/** A file of this machine that holds samples. */
-interface Found {
-  /** Logical name. */
-  readonly name: string;
-  readonly path: string;
 }
 
 /**
@@ -70,7 +64,7 @@ function suppliesOf(address: string, { supplies }: OpenOptions): Supplies {
 }
 
 /** Plain tars are read in place; compressed ones and Parquet files through the store. */
-function openFiles(address: string, files: readonly Found[], options: OpenOptions): Source {
+function openFiles(address: string, files: readonly LocalFile[], options: OpenOptions): Source {
   const { group, image } = options;
   const rows: RowOptions = {
     ...(group !== undefined && { group }),
@@ -84,8 +78,8 @@ function openFiles(address: string, files: readonly Found[], options: OpenOption
     rows,
     supplies: suppliesOf(address, options),
     counting: countingOf(files.map(({ name }) => ({ name, here: true }))),
-    container: (file) => file,
-    list: () => Promise.all(files.map(({ name, path }) => localContainer(name, path))),
+    container: ({ name, size, path, time }) => ({ name, size, place: { path, time } }),
+    list: statFiles(files),
   });
 }
 
@@ -94,7 +88,7 @@ async function openFolder(address: string, options: OpenOptions): Promise<Source
     address,
     (name) => isImageName(name) || formOf(name) !== undefined,
   );
-  const files: Found[] = [];
+  const files: LocalFile[] = [];
   for (let i = 0; i < listing.count; i++) {
     const name = listing.name(i);
     if (formOf(name))
@@ -115,9 +109,9 @@ async function openFolder(address: string, options: OpenOptions): Promise<Source
 }
 
 /** Files of a pattern: those of braces in the order written, those of each wildcard sorted. */
-async function filesOf(address: string): Promise<Found[]> {
+async function filesOf(address: string): Promise<LocalFile[]> {
   const base = fixedPart(address);
-  const files: Found[] = [];
+  const files: LocalFile[] = [];
   const seen = new Set<string>();
   for (const pattern of expandBraces(address)) {
     const paths = /[*?[]/.test(pattern) ? await glob(pattern) : [pattern];

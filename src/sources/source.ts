@@ -13,6 +13,13 @@ export interface ShardInfo {
   readonly hash?: string;
 }
 
+/** What an array is too; a list of many items makes each when it is asked for. */
+export interface List<Item> extends Iterable<Item> {
+  readonly length: number;
+  /** 0 .. length - 1; undefined elsewhere. */
+  at(index: number): Item | undefined;
+}
+
 export interface Source {
   /** As the user wrote it. */
   readonly address: string;
@@ -22,7 +29,7 @@ export interface Source {
   readonly countable: boolean;
   /** Whether rows are read where they are: there is nothing to fetch ahead. */
   readonly inPlace: boolean;
-  list(signal?: AbortSignal): Promise<readonly ShardInfo[]>;
+  list(signal?: AbortSignal): Promise<List<ShardInfo>>;
   /** Opens the shard with this ordinal of the list. Its rows may still be on their way: see Shard.counted. */
   open(shard: number, signal?: AbortSignal): Promise<Shard>;
   /** Its rows, where that costs less than opening it; undefined where it does not. */

@@ -2,7 +2,8 @@ import { StreamError } from "../errors.ts";
 import type { RowOptions } from "../shards/feed.ts";
 import { countingOf, createContainersSource, formOf, type Container } from "./containers.ts";
 import { expandBraces } from "./pattern.ts";
-import type { Source } from "./source.ts";
+import { hashColumn, listOf, numberColumn, textColumn } from "./listing.ts";
+import type { List, Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
 
 /** Files behind http and https addresses: one, or a brace list. Size and ETag of each are asked for once, when they are listed. BAD_OPTION, SOURCE_NOT_FOUND. */
@@ -17,27 +18,41 @@ export function createWebSource(
     supplies,
     container: (file: Container) => file,
     counting: countingOf(names.map((name) => ({ name, here: false }))),
-    async list(signal = new AbortController().signal) {
-      const net = await supplies.net();
-      return Promise.all(
-        urls.map(async (url, at): Promise<Container> => {
-          const { size, etag, ranges } = await net.head(url.href, signal);
-          if (size === undefined)
-            throw new StreamError(
-              "SOURCE_NOT_FOUND",
-              `${names[at]}: ${url.host} does not tell its size, so a cut could pass for its end`,
-            );
-          const known = { size, ...(etag !== undefined && { etag }) };
-          return {
-            name: names[at]!,
-            size,
-            ...(etag !== undefined && { hash: `etag:${etag}` }),
-            place: { url: url.href, known, ranges },
-          };
-        }),
-      );
-    },
+    list: listing(urls, names, supplies),
   });
+}
+
+/** A function of its own, so that nothing else holds the addresses. */
+function listing(urls: readonly URL[], names: readonly string[], supplies: Supplies) {
+  return async (signal = new AbortController().signal): Promise<List<Container>> => {
+    const net = await supplies.net();
+    const found = await Promise.all(urls.map((url) => net.head(url.href, signal)));
+    const [name, href, etags] = [textColumn(), textColumn(), hashColumn()];
+    const [sizes, parts] = [numberColumn(), numberColumn()];
+    for (const [at, { size, etag, ranges }] of found.entries()) {
+      const url = urls[at]!;
+      if (size === undefined)
+        throw new StreamError(
+          "SOURCE_NOT_FOUND",
+          `${names[at]}: ${url.host} does not tell its size, so a cut could pass for its end`,
+        );
+      name.push(names[at]!);
+      href.push(url.href);
+      sizes.push(size);
+      etags.push(etag);
+      parts.push(ranges ? 1 : 0);
+    }
+    return listOf(urls.length, (at) => {
+      const [size, etag] = [sizes.at(at), etags.at(at)];
+      const known = { size, ...(etag !== undefined && { etag }) };
+      return {
+        name: name.at(at),
+        size,
+        ...(etag !== undefined && { hash: `etag:${etag}` }),
+        place: { url: href.at(at), known, ranges: parts.at(at) === 1 },
+      };
+    });
+  };
 }
 
 /** An address for messages: its query may hold a signature, what stands before an @ a password. */

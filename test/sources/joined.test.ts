@@ -30,10 +30,14 @@ test("one source alone keeps its names; several have numbers, and know their len
   const one = temporaryFolder({ "x.tar": tarNamed("a.jpg"), "y.tar": tarNamed("b.jpg") });
   const other = temporaryFolder({ "x.tar": tarNamed("c.jpg") });
   const alone = joinSources([await openSource(one)]);
-  expect((await alone.list()).map(({ name }) => name)).toEqual(["x.tar", "y.tar"]);
+  expect(Array.from(await alone.list(), ({ name }) => name)).toEqual(["x.tar", "y.tar"]);
   expect(await alone.lengths()).toEqual([2]);
   const both = joinSources([await openSource(one), await openSource(other)]);
-  expect((await both.list()).map(({ name }) => name)).toEqual(["1:x.tar", "1:y.tar", "2:x.tar"]);
+  expect(Array.from(await both.list(), ({ name }) => name)).toEqual([
+    "1:x.tar",
+    "1:y.tar",
+    "2:x.tar",
+  ]);
   expect(await both.lengths()).toEqual([2, 1]);
   const catalog = await createCatalog(both);
   expect((await catalog.read(2, 0)).key).toBe("c");

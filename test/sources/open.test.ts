@@ -8,7 +8,7 @@ import { entry, tarOf } from "../fixtures/tar.ts";
 const tar = tarOf([entry("a.json", '{"group":"g"}'), entry("a.jpg")]);
 
 async function names(address: string): Promise<string[]> {
-  return (await (await openSource(address)).list()).map(({ name }) => name);
+  return Array.from(await (await openSource(address)).list(), ({ name }) => name);
 }
 
 describe("an address", () => {
@@ -35,7 +35,7 @@ describe("an address", () => {
   test("one .tar file; the field of the group is passed on", async () => {
     const folder = temporaryFolder({ "x/photos{1}.tar": tar });
     const source = await openSource(join(folder, "x/photos{1}.tar"), { group: "group" });
-    expect(await source.list()).toEqual([{ name: "photos{1}.tar", size: tar.length }]);
+    expect([...(await source.list())]).toEqual([{ name: "photos{1}.tar", size: tar.length }]);
     const shard = await source.open(0);
     expect((await shard.read(0)).group).toBe("g");
     await shard.close();

@@ -37,7 +37,7 @@ async function opened(
 }
 
 async function tally(catalog: Catalog): Promise<number[]> {
-  return Promise.all(catalog.list.map((_, shard) => catalog.tally(shard)));
+  return Promise.all(Array.from(catalog.list, (_, shard) => catalog.tally(shard)));
 }
 
 const small = tarOf(
