@@ -117,12 +117,14 @@ function damage({ chance, count }: Stage, cache: string): void {
   }
 }
 
+const preload = new URL("clock.ts", import.meta.url);
+
 const clock: Scenario = {
   name: "clock set back",
   async play(stage) {
     const { loader } = await fetching(stage);
-    const loaders = [await loader({ badClock: true }), await loader({ badClock: true })];
-    const trainer = stage.train(listed(loaders), { badClock: true });
+    const loaders = [await loader({ preload }), await loader({ preload })];
+    const trainer = stage.train(listed(loaders), { preload });
     await during(stage, trainer, stage.long ? 20 : 1, async () => {
       const one = stage.chance.one(loaders);
       await one.kill();

@@ -11,8 +11,8 @@ export interface LoaderOptions {
   /** Of `serve`: source and options. */
   readonly args: readonly string[];
   readonly env?: { readonly [name: string]: string };
-  /** Its clock is set back again and again. */
-  readonly badClock?: boolean;
+  /** Module of this folder that is loaded before it. */
+  readonly preload?: URL;
   /** Largest file that it may write, in KiB. */
   readonly largestFile?: number;
 }
@@ -36,14 +36,14 @@ export interface Loader {
 const flags = readFileSync(main, "utf8").split("\n", 1)[0]!.split(" ").slice(3);
 
 export async function startLoader(options: LoaderOptions): Promise<Loader> {
-  const { address, args, env = {}, badClock, largestFile } = options;
+  const { address, args, env = {}, preload, largestFile } = options;
   const said: string[] = [];
   let child: ChildProcess | undefined;
   let ended: Promise<unknown> = Promise.resolve();
   let lives = 0;
 
   const start = async (): Promise<void> => {
-    const imported = badClock ? ["--import", new URL("clock.ts", import.meta.url).href] : [];
+    const imported = preload === undefined ? [] : ["--import", preload.href];
     const given = [...flags, ...imported, main, "serve", ...args, "--listen", address, "--json"];
     const own = spawn(
       largestFile === undefined ? process.execPath : "bash",

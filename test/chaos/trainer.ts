@@ -46,15 +46,15 @@ export interface TrainerOptions {
   readonly reconnect?: number;
   /** For a connection to be welcomed; TypeScript. */
   readonly timeout?: number;
-  /** Its clock is set back again and again; TypeScript. */
-  readonly badClock?: boolean;
+  /** Module that is loaded before it; TypeScript. */
+  readonly preload?: URL;
 }
 
 export function startTrainer(
   language: Language,
   address: string,
   undisturbed: Undisturbed,
-  { steps, stall: patience, reconnect = 60_000, timeout, badClock }: TrainerOptions = {},
+  { steps, stall: patience, reconnect = 60_000, timeout, preload }: TrainerOptions = {},
 ): Trainer {
   const unit = language === "Python" ? 1_000 : 1;
   const options = {
@@ -62,7 +62,7 @@ export function startTrainer(
     ...(patience !== undefined && { stall: patience / unit }),
     ...(timeout !== undefined && language !== "Python" && { timeout }),
   };
-  const imported = badClock ? ["--import", new URL("clock.ts", import.meta.url).href] : [];
+  const imported = preload === undefined ? [] : ["--import", preload.href];
   const [program, given] =
     language === "Python"
       ? [testPython(), [python]]

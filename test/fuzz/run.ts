@@ -1,7 +1,8 @@
 /** `npm run fuzz [-- --minutes 60] [--only TEXT] [--seed TEXT] [--runs N]`: changed inputs through every door, led by what code they reach. Exit status 1 on a finding. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -54,10 +55,12 @@ for (const door of chosen) {
 }
 await coverage?.end();
 
-// The same for the parsers in Python.
+// The same for the parsers in Python: led by coverage where Atheris is there (pip install atheris==3.0.0) and there is time.
 if ("python".includes(values.only)) {
   const script = fileURLToPath(new URL("fuzz.py", import.meta.url));
+  const atheris = spawnSync(testPython(), ["-c", "import atheris"]).status === 0;
   const given = [script, values.seed, String(milliseconds / 1_000)];
+  if (atheris && milliseconds >= 60_000) given.push(mkdtempSync(join(tmpdir(), "ssl-r1-fuzz-")));
   const { status } = spawnSync(testPython(), given, { stdio: "inherit" });
   if (status !== 0) wrong++;
 }
