@@ -141,15 +141,15 @@ export async function connect(
     get: (step, slots, signal) => fleet.get(step, slots, signal),
     stream: (range = {}) => stream(range),
     async feedback(step, rewards) {
-      await fleet.any(async (lane) => {
+      await fleet.call(async (link) => {
         for (let at = 0; at < rewards.length; at += REWARDS)
-          lane.link().send({ kind: "feedback", step, rewards: rewards.slice(at, at + REWARDS) });
+          link.send({ kind: "feedback", step, rewards: rewards.slice(at, at + REWARDS) });
       });
     },
     refresh: () => fleet.refresh(),
     counts: () =>
-      fleet.any(async (lane) => {
-        for await (const counts of receiveCounts(lane.link(), lane.nextId())) return counts;
+      fleet.call(async (link, id) => {
+        for await (const counts of receiveCounts(link, id)) return counts;
         throw new StreamError("PROTOCOL", "the server ended counts without an answer");
       }),
     state: () => makeState(position, fleet.info),

@@ -54,7 +54,7 @@ export interface Fleet {
   /** The batch of a step, or some of its slots. */
   get(step: number, slots?: readonly number[], signal?: AbortSignal): Promise<Batch>;
   /** What any one loader answers; another is asked where its connection is lost. */
-  any<T>(ask: (lane: Lane) => Promise<T>): Promise<T>;
+  call: Lane["call"];
   /** Fresh facts. */
   refresh(): Promise<StreamInfo>;
   close(): void;
@@ -307,7 +307,7 @@ export async function openFleet(loaders: Loaders, options: FleetOptions): Promis
         if (fail !== undefined) running.delete(fail);
       }
     },
-    any,
+    call: (ask) => any((lane) => lane.call(ask)),
     refresh: () => any((lane) => lane.poll()).then((told) => (info = told.info)),
     close,
   };

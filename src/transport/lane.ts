@@ -16,11 +16,12 @@ export interface Lane {
   try(): Promise<void>;
   /** Asks for these slots of a step. Only for one in use. */
   get(step: number, slots: readonly number[], sink: AskSink): Ask;
-  /** Its connection, for what is no request for slots. Throws its reason where it is not in use. */
-  link(): Link;
-  /** Unique on the present connection. */
-  nextId(): number;
-  /** Fresh facts. Throws what the connection was lost with. */
+  /**
+   * For what is no request for slots: the answer that `ask` gets on the connection with this id is owed as they are. Throws its reason where it is not in
+   * use, and what the connection was lost with.
+   */
+  call<T>(ask: (link: Link, id: number) => Promise<T>): Promise<T>;
+  /** Fresh facts, as by call. */
   poll(): Promise<Told>;
   /** For what others know of it: another fingerprint, say. */
   leave(error: StreamError): void;
@@ -114,11 +115,14 @@ export function createLane(options: LaneOptions): Lane {
   let usedSince = 0;
   let retired = false;
   let watching = false;
+  /** Calls without their answer. */
+  let calls = 0;
   /** Bytes of answers to poll, which are no sign of work. */
   let aside = 0;
   const closing = new AbortController();
   let pausing = new AbortController();
 
+  const owes = (): boolean => asks.size + calls > 0;
   const closed = (): StreamError =>
     new StreamError("CLOSED", `the connection to ${address} has been closed`);
   const wrong = (message: string): StreamError =>
@@ -183,7 +187,7 @@ export function createLane(options: LaneOptions): Lane {
     let seen = link.received - aside;
     let idle = 0;
     try {
-      while (asks.size > 0) {
+      while (owes()) {
         await clock.sleep(stall / LOOKS, link.lost);
         const now = link.received - aside;
         if (now > seen) {
@@ -205,7 +209,7 @@ export function createLane(options: LaneOptions): Lane {
       // lost
     } finally {
       watching = false;
-      if (current !== undefined && asks.size > 0) void watch(current);
+      if (current !== undefined && owes()) void watch(current);
     }
   };
 
@@ -269,6 +273,11 @@ export function createLane(options: LaneOptions): Lane {
     }
   };
 
+  const connection = (): Link => {
+    if (current === undefined) throw reason ?? closed();
+    return current;
+  };
+
   const lane: Lane = {
     address,
     get state() {
@@ -286,7 +295,7 @@ export function createLane(options: LaneOptions): Lane {
       await attempt;
     },
     get(step, slots, sink) {
-      lane.link();
+      connection();
       const ask: Open = { id: ++lastId, step, slots, wanted: new Set(slots), sink };
       if (asks.size < MOST) send(ask);
       else waiting.push(ask);
@@ -301,31 +310,36 @@ export function createLane(options: LaneOptions): Lane {
         },
       };
     },
-    link() {
-      if (current === undefined) throw reason ?? closed();
-      return current;
-    },
-    nextId: () => ++lastId,
-    async poll() {
-      const link = lane.link();
-      const id = ++lastId;
-      const { promise, resolve, reject } = Promise.withResolvers<Told>();
-      link.attach(id, {
-        message(message, bytes) {
-          aside += bytes;
-          if (message.kind !== "info") return reject(wrong(`${message.kind} is no answer to poll`));
-          const { info, near, loaders } = message;
-          resolve({ info, ...(near && { near }), ...(loaders && { loaders }) });
-        },
-        lost: reject,
-      });
-      link.send({ kind: "poll", id });
+    async call(ask) {
+      const link = connection();
+      calls++;
+      if (!watching) void watch(link);
       try {
-        return (told = await promise);
+        return await ask(link, ++lastId);
       } finally {
-        link.detach(id);
+        calls--;
       }
     },
+    poll: () =>
+      lane.call(async (link, id) => {
+        const { promise, resolve, reject } = Promise.withResolvers<Told>();
+        link.attach(id, {
+          message(message, bytes) {
+            aside += bytes;
+            if (message.kind !== "info")
+              return reject(wrong(`${message.kind} is no answer to poll`));
+            const { info, near, loaders } = message;
+            resolve({ info, ...(near && { near }), ...(loaders && { loaders }) });
+          },
+          lost: reject,
+        });
+        link.send({ kind: "poll", id });
+        try {
+          return (told = await promise);
+        } finally {
+          link.detach(id);
+        }
+      }),
     leave,
     retire() {
       retired = true;

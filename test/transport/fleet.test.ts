@@ -222,10 +222,10 @@ const faults: { [name: string]: readonly [(turn: Turn) => unknown, reason: RegEx
   "is gone before it answers": [({ socket }) => socket.destroy(), /CONNECTION_LOST/],
   "is killed within a frame": [
     async ({ cells, socket }) => {
-      const [first, second] = await cells();
-      socket.write(first!);
-      socket.write(second!.subarray(0, second!.length / 2));
-      socket.end();
+      const frames = await cells();
+      const last = frames.at(-1)!;
+      for (const frame of frames.slice(0, -1)) socket.write(frame);
+      socket.end(last.subarray(0, last.length / 2));
     },
     /CONNECTION_LOST/,
   ],
@@ -435,6 +435,15 @@ describe("a loader that", () => {
     expect(told("left")).toEqual([]);
     alive = false;
     expect(await passing(got)).toBe("CONNECTION_LOST");
+  });
+
+  test("answers no poll is left, too, and another is asked", async () => {
+    const deaf = await rogue({ polls: () => false });
+    const other = await rogue({});
+    const client = await dial([deaf.address, other.address], { stall: 8_000 });
+    expect((await passing(client.refresh())).batch).toBe(BATCH);
+    expect(told("left")).toMatchObject([{ loader: deaf.address }]);
+    expect((await passing(client.refresh())).batch).toBe(BATCH);
   });
 
   test("refuses one request only goes on with the others", async () => {
