@@ -117,7 +117,7 @@ export function text(status: number, body: string): Page {
 }
 
 function parse(given: string): { host: string; port: number } {
-  const match = /^(?:http:\/\/)?(?:\[([^\]/]+)\]|([^:/[\]]+)):(\d{1,5})\/?$/.exec(given);
+  const match = /^(?:http:\/\/)?(?:\[([^\]/]+)\]|([^\s:/[\]]+)):(\d{1,5})\/?$/.exec(given);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   if (host === undefined || port > 65_535)

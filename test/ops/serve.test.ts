@@ -236,7 +236,7 @@ describe("the port", () => {
     socket.destroy();
   });
 
-  test("beyond loopback only where it is said; a port in use; what is no address", async () => {
+  test("beyond loopback only where it is said; a port in use; a log that there is not", async () => {
     const serve = (...more: readonly string[]): ReturnType<typeof run> =>
       run(["serve", samples, "--listen", "tcp://127.0.0.1:0", "--workers", "1", ...more]);
     const open = serve("--http", "0.0.0.0:0");
@@ -244,7 +244,6 @@ describe("the port", () => {
     expect(open.err).toMatch(/UNSAFE_LISTEN.*--http-insecure/);
     const used = serve("--http", new URL(http).host);
     expect(used.err).toMatch(/LISTEN_FAILED.*in use/);
-    expect(serve("--http", "9531")).toMatchObject({ status: 2, out: "" });
     expect(serve("--log-format", "xml")).toMatchObject({ status: 2, out: "" });
   });
 });
