@@ -148,6 +148,10 @@ describe("libraries", () => {
     expect(found).toEqual(homes);
   });
 
+  test("no native code sees what clients send", () => {
+    expect(sources.filter(({ imports }) => imports.includes("msgpackr"))).toEqual([]);
+  });
+
   test("all that are imported are dependencies, at one version each", () => {
     expect([...used.keys()].filter((name) => !(name in manifest.dependencies))).toEqual([]);
     for (const version of Object.values(manifest.dependencies)) expect(version).toMatch(/^\d/);

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import { crc32 } from "node:zlib";
-import { Packr, Unpackr } from "msgpackr";
+// Not "msgpackr", which loads native code for what strangers send.
+import { Packr, Unpackr } from "msgpackr/pack";
 import { StreamError } from "../errors.ts";
 import type { Json } from "../model.ts";
 import { PREFIX_BYTES, writePrefix, type Frame } from "./frame.ts";
