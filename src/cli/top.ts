@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { StreamError } from "../errors.ts";
 import { tableOf } from "../ops/table.ts";
-import { look, totalOf, viewOf, type Look, type View } from "../ops/watched.ts";
+import { look, moment, totalOf, viewOf, type Look, type View } from "../ops/watched.ts";
 import { openLoaders, type Loaders } from "../transport/loaders.ts";
 import { watchSignals } from "./lifetime.ts";
 
@@ -139,7 +139,7 @@ function createScreen(json: boolean, live: boolean): Screen {
   if (terminal) stdout.write(ENTER);
   return {
     show(views) {
-      const time = new Date().toISOString();
+      const time = moment();
       if (json) {
         stdout.write(`${JSON.stringify({ time, total: totalOf(views), loaders: views })}\n`);
         return;

@@ -38,6 +38,11 @@ export interface View {
   readonly lastError: string | null;
 }
 
+/** When a frame was taken: UTC, ISO 8601. */
+export function moment(): string {
+  return new Date().toISOString();
+}
+
 /** Bytes of an answer that are read: what is longer is no status. */
 const LONGEST = 4 << 20;
 
