@@ -101,6 +101,14 @@ export async function connect(
     hedge,
     onEvent = () => {},
   } = options;
+  for (const [option, value, least] of [
+    ["timeout", timeout, 1],
+    ["reconnect", patience, 0],
+    ["stall", stall, 1],
+    ["hedge", hedge ?? 1, 1],
+  ] as const)
+    if (!(value >= least))
+      throw new StreamError("BAD_OPTION", `${option}: got ${value}; milliseconds from ${least}`);
   const fleet = await openFleet(await openLoaders(url, seams), {
     link: { token, tokenFile, tls, format, name, timeout },
     fingerprint,

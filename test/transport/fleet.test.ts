@@ -11,6 +11,7 @@ import type { ErrorCode, StreamError } from "../../src/errors.ts";
 import { connect, type Client, type ClientSeams } from "../../src/transport/client.ts";
 import type { LoaderEvent } from "../../src/transport/fleet.ts";
 import { createServer, type Server, type ServerOptions } from "../../src/transport/server.ts";
+import { certificate } from "../fixtures/certificates.ts";
 import { temporaryFolder } from "../fixtures/files.ts";
 import { createFakeClock, type FakeClock } from "./fake-clock.ts";
 import { createFake, type FakeMaker, type FakeOptions } from "./fake.ts";
@@ -761,6 +762,27 @@ describe("loaders that join and leave", () => {
     expect(told("gone").map(({ loader }) => loader)).toEqual([first.address]);
   });
 });
+
+test("addresses of a name are checked for its certificate", async () => {
+  const own = certificate("ours", { hosts: ["loaders.example"] });
+  const files = temporaryFolder({ "cert.pem": own.cert, "key.pem": own.key });
+  const [cert, key] = [join(files, "cert.pem"), join(files, "key.pem")];
+  const server = await serve({}, { listen: "tls://127.0.0.1:0", tls: { cert, key } });
+  const port = server.address.split(":")[2]!;
+  const resolve = (): Promise<string[]> => Promise.resolve(["127.0.0.1"]);
+  const trusting = { tls: { ca: cert } };
+  const client = await dial(`dns+tls://loaders.example:${port}`, trusting, { resolve });
+  expect(batchDigest(await client.get(0))).toBe(undisturbed[0]);
+  const other = dial(`dns+tls://other.example:${port}`, trusting, { resolve });
+  expect(await codeOf(other)).toBe("UNAUTHORIZED");
+});
+
+test.each([{ stall: 0 }, { hedge: -1 }, { timeout: 0 }, { reconnect: Number.NaN }])(
+  "option %j is refused",
+  async (options) => {
+    expect(await codeOf(connect("tcp://127.0.0.1:1", options))).toBe("BAD_OPTION");
+  },
+);
 
 describe("nothing is left behind", () => {
   const idle = async (servers: readonly Server[]): Promise<void> => {
