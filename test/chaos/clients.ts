@@ -127,7 +127,7 @@ const deaf: Scenario = {
     const trainer = stage.train(listed(loaders));
     await trainer.reached(2);
     const sockets = loaders.flatMap(({ address }) =>
-      Array.from({ length: stage.long ? 6 : 3 }, () => {
+      Array.from({ length: stage.long ? 16 : 6 }, () => {
         const socket = rawSocket(address).pause();
         socket.write(hello);
         socket.write(everything);
@@ -135,7 +135,7 @@ const deaf: Scenario = {
         return socket;
       }),
     );
-    await trainer.reached(trainer.batches + (stage.long ? 200 : 20));
+    await trainer.reached(trainer.batches + (stage.long ? 100 : 20));
     for (const socket of sockets) socket.destroy();
     await finish(trainer);
     for (const back of backs) await back();

@@ -21,10 +21,10 @@ const nodes = createNodes();
 const undisturbed = await createUndisturbed("shards");
 const lines: (Outcome & { readonly scenario: string; readonly client: Language })[] = [];
 try {
-  for (const [number, { name, clients = both, play: scenario }] of scenarios.entries()) {
+  for (const { name, clients = both, play: scenario } of scenarios) {
     if (!name.includes(values.only)) continue;
     // In the short form they take turns.
-    for (const language of values.long ? clients : [clients[number % clients.length]!]) {
+    for (const language of values.long ? clients : [chanceOf(values.seed, name).one(clients)]) {
       const chance = chanceOf(values.seed, name, language);
       const outcome = await play(
         scenario,
