@@ -44,7 +44,7 @@ class Recipe:
         host = self.host or own_address()
         host = f"[{host}]" if ":" in host else host
         scheme = "tls" if "tls_cert" in self.options else "tcp"
-        options = {"workers": cpus, **self.options, "listen": f"{scheme}://{host}:0", "json": True, "until_eof": True}
+        options = {"workers": cpus, "http": "127.0.0.1:0", **self.options, "listen": f"{scheme}://{host}:0", "json": True, "until_eof": True}
         return [*find_command(self.command), "serve", *self.source, *flags(options)]
 
 

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import threading
 import time
+import urllib.request
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from http.client import HTTPException
 from typing import Any, Final
 
 from .errors import BadOption
@@ -25,6 +27,9 @@ LINGER: Final = 5.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 10.0
 _REMEMBERED_LINES: Final = 20
+_MOST_FAILED: Final = 3
+
+_direct: Final = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class State:
     """i and N of the child that listens, or of the next one."""
     address: str | None = None
     """Where it listens; None while it does not."""
+    http: str | None = None
+    """Where its metrics and probes are."""
     pid: int | None = None
     starts: int = 0
     """Children started so far."""
@@ -82,10 +89,21 @@ def flags(options: Mapping[str, object]) -> list[str]:
 
 
 class Serving:
-    """Keeps one child listening, from the moment it is made until stop(). `command` has everything but ``--node i/N``."""
+    """Keeps one child listening, from the moment it is made until stop(). `command` has everything but ``--node i/N``.
 
-    def __init__(self, command: Sequence[str], node: tuple[int, int], environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+    check: seconds between two questions whether it lives, and for an answer. One that fails three times in a row is killed.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        node: tuple[int, int],
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+        check: float = 10.0,
+    ) -> None:
         self._command = list(command)
+        self._check = check
         self._environment = {**os.environ, **environment}
         self._say = say
         self._changed = threading.Condition()
@@ -109,12 +127,6 @@ class Serving:
         with self._changed:
             self._node = node
             self._changed.notify_all()
-
-    def restart(self) -> None:
-        """Kills a child that does not answer; the next one follows at once."""
-        child = self._current
-        if child is not None:
-            child.kill()
 
     def stop(self, grace: float = GRACE) -> None:
         """Ends all children; returns when they are gone. Idempotent."""
@@ -147,15 +159,14 @@ class Serving:
             if address is not None:
                 pause = _FIRST_PAUSE
                 self._current = child
-                self._set(node=node, address=address, pid=child.pid, failure=None, hopeless=False)
+                self._set(node=node, address=address, http=child.http, pid=child.pid, failure=None, hopeless=False)
                 if old is not None:
                     self._leave(old)
-                with self._changed:
-                    self._changed.wait_for(lambda child=child, node=node: self._stopped or child.ended or self._node != node)  # type: ignore[misc]
+                self._watch(child, node)
                 if child.ended and not self._stopped:
                     self._say(f"the loader ended with {child.status}; it is started again")
                     self._current = None
-                    self._set(address=None, pid=None)
+                    self._set(address=None, http=None, pid=None)
                 continue
             child.end(0)
             if self._stopped:
@@ -167,7 +178,19 @@ class Serving:
             pause = min(2 * pause, _LONGEST_PAUSE)
             if old is not None and old.ended:
                 self._current = None
-                self._set(address=None, pid=None)
+                self._set(address=None, http=None, pid=None)
+
+    def _watch(self, child: _Child, node: tuple[int, int]) -> None:
+        """Until it ends, or has to."""
+        failed = 0
+        while True:
+            with self._changed:
+                if self._changed.wait_for(lambda: self._stopped or child.ended or self._node != node, self._check):
+                    return
+            failed = 0 if child.lives(self._check) else failed + 1
+            if failed == _MOST_FAILED:
+                self._say(f"the loader has not answered {failed} times; it is killed")
+                child.kill()
 
     def _await_address(self, child: _Child) -> str | None:
         with self._changed:
@@ -194,6 +217,7 @@ class _Child:
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str], say: Callable[[str], None], notify: Callable[[], None]) -> None:
         self.address: str | None = None
+        self.http: str | None = None
         self.ended = False
         self._say = say
         self._notify = notify
@@ -219,6 +243,17 @@ class _Child:
                 return f"{error['code']}: {error['message']}"
         return "\n".join(self._lines) or f"it ended with {self.status}"
 
+    def lives(self, seconds: float) -> bool:
+        """What it says itself; one without --http is believed."""
+        if self.http is None:
+            return True
+        try:
+            # Not through a proxy of the environment: it is a neighbour.
+            with _direct.open(f"{self.http}/livez", timeout=seconds):
+                return True
+        except (OSError, HTTPException):
+            return False
+
     def end(self, grace: float) -> None:
         """End of input is the sign to finish; who has not within `grace` seconds is killed."""
         assert self._process.stdin is not None
@@ -238,7 +273,9 @@ class _Child:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with contextlib.suppress(ValueError, TypeError, KeyError):
-                self.address = self.address or str(json.loads(line)["listening"])
+                ready = json.loads(line)
+                self.http = ready.get("http")
+                self.address = str(ready["listening"])
                 self._notify()
         self._process.wait()
         self._reader.join(1)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import ray
@@ -96,6 +97,7 @@ def test_whatever_dies_the_batches_are_those_of_an_undisturbed_run(cluster: str,
             if pids:
                 os.kill(rng.choice(pids), signal.SIGKILL)
 
+        assert all(urlopen(f"{state.http}/livez").status == 200 for state in pool.status() if state.http is not None)
         hits = [*[actor(False)] * 4, *[child] * 5, actor(True), lambda: ray.kill(pool._keeper, no_restart=False)]
         rng.shuffle(hits)
         taken: list[tuple[int, str]] = []

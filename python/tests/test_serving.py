@@ -18,6 +18,13 @@ from ssl_r1.serving import Serving, State, find_command, flags
 #: Says where it listens and waits for the end of its input, as `serve --until-eof` does.
 LISTENS = 'import os, sys; print(\'{"listening": "tcp://127.0.0.1:%d"}\' % os.getpid(), flush=True); sys.stdin.read()'
 DEAF = 'import os, sys, time; print(\'{"listening": "tcp://127.0.0.1:%d"}\' % os.getpid(), flush=True); time.sleep(3600)'
+#: Takes connections on the port of its probes and never answers, like one that has been stopped.
+HANGS = """
+import os, socket, sys
+probes = socket.create_server(("127.0.0.1", 0))
+print('{"listening": "tcp://127.0.0.1:%d", "http": "http://127.0.0.1:%d"}' % (os.getpid(), probes.getsockname()[1]), flush=True)
+sys.stdin.read()
+"""
 
 
 def gone(pid: int) -> bool:
@@ -34,8 +41,8 @@ def gone(pid: int) -> bool:
     return False
 
 
-def start(code: str, environment: dict[str, str] | None = None, said: list[str] | None = None) -> Serving:
-    return Serving([sys.executable, "-c", code], (0, 1), environment or {}, (said if said is not None else []).append)
+def start(code: str, said: list[str] | None = None) -> Serving:
+    return Serving([sys.executable, "-c", code], (0, 1), {}, (said if said is not None else []).append)
 
 
 def listening(serving: Serving, not_at: str | None = None) -> State:
@@ -74,6 +81,17 @@ def test_who_does_not_end_is_killed() -> None:
     pid = listening(serving).pid
     serving.stop(grace=0.1)
     assert pid is not None and gone(pid)
+
+
+def test_who_does_not_answer_is_killed() -> None:
+    said: list[str] = []
+    serving = Serving([sys.executable, "-c", HANGS], (0, 1), {}, said.append, check=0.05)
+    try:
+        first = listening(serving)
+        second = listening(serving, first.address)
+        assert second.starts == 2 and said[0] == "the loader has not answered 3 times; it is killed"
+    finally:
+        serving.stop()
 
 
 def test_a_failure_is_told_and_tried_again() -> None:
