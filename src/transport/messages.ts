@@ -9,6 +9,7 @@ import {
   type StreamInfo,
 } from "../model.ts";
 import { openFrame, sealFrame, type Meta } from "./codec.ts";
+import { fieldsOf, type Fields } from "./fields.ts";
 import type { Frame } from "./frame.ts";
 
 /** What the two sides say to each other; docs/protocol.md is normative. Unknown fields are ignored, so that a minor version may add some. */
