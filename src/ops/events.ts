@@ -28,6 +28,8 @@ export function logServer(
         const { name, address, sentBytes, rewards } = event.client;
         return log.info("client left", { name, address, sentBytes, rewards, ...why(event.error) });
       }
+      case "reloaded":
+        return log.info("reloaded", { what: event.what });
       case "refused":
         return log.warn("connection refused", { address: event.address, ...why(event.error) });
       case "failed": {

@@ -51,6 +51,8 @@ export type ServerEvent =
   | { readonly kind: "joined"; readonly client: ClientInfo }
   /** With the reason, where it is the server that ended it. */
   | { readonly kind: "left"; readonly client: ClientInfo; readonly error?: StreamError }
+  /** Files that had changed are in use. */
+  | { readonly kind: "reloaded"; readonly what: "certificates" | "tokens" }
   /** A client before its hello, or one too many. */
   | { readonly kind: "refused"; readonly address: string; readonly error: StreamError }
   | {

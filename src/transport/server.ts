@@ -99,7 +99,10 @@ export async function createServer(
     tokens: [options.token ?? []].flat(),
     file: options.tokenFile,
     onWarning,
-    onChange: review,
+    onChange() {
+      review();
+      options.onEvent?.({ kind: "reloaded", what: "tokens" });
+    },
   });
   const tally = createTally();
   const door = createDoor(limits);
@@ -144,7 +147,9 @@ export async function createServer(
 
   const certificates =
     options.tls &&
-    (await openCertificates(options.tls, limits.handshake, onWarning).catch((error: unknown) => {
+    (await openCertificates(options.tls, limits.handshake, onWarning, () =>
+      options.onEvent?.({ kind: "reloaded", what: "certificates" }),
+    ).catch((error: unknown) => {
       tokens?.close();
       throw error;
     }));

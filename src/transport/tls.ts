@@ -49,6 +49,7 @@ export async function openCertificates(
   { cert, key, clientCa }: ServerTls,
   handshakeTimeout: number,
   onWarning: (message: string) => void,
+  onReload: () => void = () => {},
 ): Promise<Certificates> {
   const make = ([cert, key, ca]: readonly string[]): SecureContextOptions => {
     const options = { ...VERSION, cert, key, ...(ca !== undefined && { ca }) };
@@ -59,7 +60,10 @@ export async function openCertificates(
     what: "TLS certificate",
     secret: key,
     onWarning,
-    onChange: () => server.setSecureContext(files.current),
+    onChange() {
+      server.setSecureContext(files.current);
+      onReload();
+    },
   });
   const asked = clientCa !== undefined;
   const server = createServer({
