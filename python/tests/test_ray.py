@@ -24,7 +24,7 @@ from conftest import ROOT
 from ray.exceptions import ActorDiedError
 
 import ssl_r1.ray
-from ssl_r1 import BadOption, Batch, ConnectionLost
+from ssl_r1 import BadOption, Batch, ConnectionLost, keeper
 from ssl_r1.serving import flags
 
 SHARDS = str(ROOT / "shards")
@@ -218,8 +218,22 @@ def test_what_cannot_be_is_told_at_once(cluster: str) -> None:
 
 def test_beyond_one_machine_nothing_goes_unprotected(cluster: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ssl_r1.ray._host(False, {}) == "127.0.0.1"
+    with monkeypatch.context() as elsewhere, ssl_r1.ray.start(SHARDS, name="here", **OPTIONS) as pool:
+        elsewhere.setattr(ssl_r1.ray, "own_address", lambda: "192.0.2.9")
+        with pytest.raises(BadOption, match="loopback of another machine"):
+            pool.connect()
     monkeypatch.setattr(ssl_r1.ray, "_nodes", lambda: [{"NodeManagerAddress": "192.0.2.1"}, {"NodeManagerAddress": "192.0.2.2"}])
     with pytest.raises(BadOption, match=r"2 machines.*insecure=True"):
         ssl_r1.ray._host(False, {})
     assert ssl_r1.ray._host(True, {}) is None
     assert ssl_r1.ray._host(False, {"tls_cert": "cert.pem"}) is None
+
+
+def test_what_a_loader_is_started_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "own_address", lambda: "2001:db8::1")
+    recipe = keeper.Recipe(("a", "b"), {"seed": 7, "tls_cert": "c", "tls_key": "k"}, "ssl-r1", "hush", None, "192.0.2.1", "id")
+    line = " ".join(recipe.arguments(2))
+    assert line.startswith("ssl-r1 serve a b --workers 2 --http 127.0.0.1:0 --seed 7 --tls-cert c --tls-key k")
+    assert line.endswith("--listen tls://[2001:db8::1]:0 --json --until-eof")
+    # Neither in ps nor in what an actor prints of itself.
+    assert "hush" not in line + repr(recipe)

@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { setTimeout } from "node:timers/promises";
+import { onTestFinished } from "vitest";
 import { main } from "../fixtures/serve.ts";
 
 export interface Started {
@@ -22,7 +23,7 @@ export function onLoopback(args: readonly string[]): readonly string[] {
   );
 }
 
-/** `ssl-r1` with these arguments, as a user's file has them. Throws what it said where it ends before it listens. */
+/** `ssl-r1` with these arguments, as a user's file has them; gone with the test. Throws what it said where it ends before it listens. */
 export async function started(
   args: readonly string[],
   env: { readonly [name: string]: string } = {},
@@ -32,6 +33,7 @@ export async function started(
     stdio: ["ignore", "pipe", "pipe"],
     env: { ...process.env, ...env },
   });
+  onTestFinished(() => void child.kill("SIGKILL"));
   let said = "";
   child.stderr.on("data", (text: Buffer) => (said += text.toString()));
   const ended = once(child, "exit") as Promise<[number | null, NodeJS.Signals | null]>;
