@@ -73,6 +73,8 @@ class Part:
         """By address: loaders that refused these slots."""
         self.since = since
         """When it was asked, or began to wait for a loader."""
+        self.orphan: float | None = None
+        """When these slots began to wait, if they had to before this request."""
         self.address: str | None = None
         self.hedged = False
         self.dropped = False

@@ -13,7 +13,7 @@ from typing import Any, Final
 from . import frame
 from .assemble import Job, Part
 from .assign import assign
-from .errors import BadOption, BadSlots, Closed, ConnectionLost, Error, OtherStream, ProtocolError, StepOutOfRange, TimedOut, Unauthorized
+from .errors import BadOption, BadSlots, Closed, ConnectionLost, Error, OtherStream, ProtocolError, StepOutOfRange, Unauthorized
 from .lane import Call, Lane, Left
 from .link import Dialer, Link
 from .loaders import Event, Listing, Loader, Pace, told
@@ -27,6 +27,13 @@ _SLOTS: Final = 100_000
 _REWARDS: Final = 10_000
 #: Whatever loader is asked: it is the trainer's mistake.
 _EVERYBODYS: Final = ("STEP_OUT_OF_RANGE", "BAD_SLOTS")
+#: Not about the request: the loader itself goes, or has enough. Others may be asked, and later itself.
+_AWAY: Final = ("CLOSED", "LIMIT")
+#: About the request alone. Codes that are not known are taken for INTERNAL.
+_STAYING: Final = (
+    *("ABORTED", "BAD_FRAME", "BAD_OPTION", "CONNECTION_LOST", "FRAME_TOO_LARGE", "IMAGE_UNUSABLE", "LISTEN_FAILED", "NEEDS_INDEX"),
+    *("OTHER_STREAM", "PROTOCOL", "SLOT_FAILED", "SOURCE_EMPTY", "TOO_FEW_ROWS", "UNAUTHORIZED", "UNSAFE_LISTEN"),
+)
 _LEVELS: Final = {"left": logging.WARNING, "back": logging.WARNING}
 
 
@@ -195,7 +202,7 @@ class Fleet:
         return False
 
     def dial(self, lane: Lane) -> Link:
-        return self._dialer.open_one(self.slabs, lane.address, lane.patience, self._listing.names.get(lane.address))
+        return self._dialer.open_one(self.slabs, lane.address, self._options.stall, self._listing.names.get(lane.address))
 
     def welcomed(self, lane: Lane, link: Link) -> bool:
         with self.changed:
@@ -237,17 +244,22 @@ class Fleet:
 
     def refused(self, lane: Lane, part: Part, error: Error) -> None:
         with self.changed:
-            part.refused = {**part.refused, lane.address: error}
+            if error.code not in _AWAY:
+                part.refused = {**part.refused, lane.address: error}
             if error.code in _EVERYBODYS:
                 part.job.error = error
                 self.arrived(part)
-            elif error.code == "NEEDS_INDEX":
+            elif error.code in _STAYING:
                 self._again(part)
             else:
                 # It is among what the loader owes, so that it is asked from the others with the rest.
                 lane.queue.append(part)
                 raise Left(error)
         self._flush()
+
+    def alone(self, lane: Lane) -> bool:
+        with self.changed:
+            return self._used() == [lane]
 
     def lost(self, lane: Lane, error: Error) -> None:
         with self.changed:
@@ -261,10 +273,7 @@ class Fleet:
             lane.calls.clear()
             lane.cancelled.clear()
             lane.state, lane.reason, lane.tried = "left", error.message, True
-            lane.final = error if not was_used and isinstance(error, (BadOption, OtherStream, ProtocolError, Unauthorized)) else None
-            if was_used and isinstance(error, TimedOut):
-                # It may be at something that takes longer than that, and would begin anew each time.
-                lane.patience = min(2 * lane.patience, max(lane.patience, self._options.timeout or float("inf")))
+            lane.final = error if not was_used and isinstance(error, (BadOption, OtherStream, Unauthorized)) else None
             outage = not any(each.state == "used" for each in self._lanes.values())
             lane.retry_at = lane.standing.lost(outage)
             if was_used:
@@ -413,7 +422,9 @@ class Fleet:
         missing = part.todo & job.missing
         for other in job.parts:
             missing -= other.todo
-        self._route(job, sorted(missing), part.refused, self._pace.now())
+        # Loaders that come back and leave again, without a slot, do not make the trainer wait for ever.
+        since = part.orphan if part.orphan is not None and not part.gave else self._pace.now()
+        self._route(job, sorted(missing), part.refused, since)
 
     def _adopt(self) -> None:
         """Loaders have come or gone: gives out what waits for one."""
@@ -421,7 +432,8 @@ class Fleet:
         for part in waiting:
             part.job.parts.discard(part)
             if not part.dropped and part.job in self._jobs:
-                self._route(part.job, part.slots, part.refused, part.since)
+                for each in self._route(part.job, part.slots, part.refused, part.since):
+                    each.orphan = part.since
 
     def _drop(self, job: Job) -> None:
         """Nobody wants the rest."""

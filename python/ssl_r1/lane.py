@@ -61,6 +61,9 @@ class Router(Protocol):
     def refused(self, lane: Lane, part: Part, error: Error) -> None:
         """May raise Left."""
 
+    def alone(self, lane: Lane) -> bool:
+        """Whether no other is in use."""
+
     def lost(self, lane: Lane, error: Error) -> None: ...
 
 
@@ -85,14 +88,13 @@ class Lane:
         self.polls: dict[int, Call] = {}
         self.stopped = False
         self.link: Link | None = None
-        self.patience = stall
-        """Seconds without an answer after which it is left."""
         self._stall = stall
         self._asks = asks
         self._router = router
         self._pace = pace
         self._last_id = 0
         self._heard = 0.0
+        self._pinged = False
         self._ask_at = 0.0
         self._woken, self._waker = socket.socketpair()
         self._woken.setblocking(False)
@@ -186,9 +188,19 @@ class Lane:
         now = self._pace.now()
         due: list[float] = []
         if self.flying:
-            due.append(self._heard + self.patience - now)
+            due.append(self._heard + self._stall - now)
             if due[0] <= 0:
-                raise TimedOut("CONNECTION_LOST", f"{self.address}: sent nothing for {self.patience:g} s")
+                raise TimedOut("CONNECTION_LOST", f"{self.address}: sent nothing for {self._stall:g} s")
+            # Slow is better than nobody: while it is alone, a loader that answers poll is one that lives.
+            if not self._pinged:
+                ping = self._heard + self._stall / 2 - now
+                if ping > 0:
+                    due.append(ping)
+                else:
+                    self._pinged = True
+                    if self._router.alone(self):
+                        self.calls.append(Call(frame.POLL, {}, now))
+                        return 0
         if self._asks:
             if now >= self._ask_at:
                 self._ask_at = now + self._pace.ask
@@ -206,7 +218,7 @@ class Lane:
             while self.queue and len(self.flying) < _FLIGHT:
                 part = self.queue.popleft()
                 if not self.flying:
-                    self._heard = self._pace.now()
+                    self._heard, self._pinged = self._pace.now(), False
                 self._last_id += 1
                 self.flying[self._last_id] = part
                 frames.append((frame.GET, {"id": self._last_id, **part.request()}))
@@ -240,8 +252,16 @@ class Lane:
         part = self.flying.get(id)
         if part is None:
             raise ProtocolError("PROTOCOL", f"an answer to request {id}, which is none")
-        self._heard = self._pace.now()
-        self.patience = self._stall
+        try:
+            self._answer(id, part, message)
+        except ProtocolError as error:
+            # Nor would it answer another time.
+            part.refused = {**part.refused, self.address: error}
+            raise
+
+    def _answer(self, id: int, part: Part, message: Message) -> None:
+        kind, meta = message.kind, message.meta
+        self._heard, self._pinged = self._pace.now(), False
         if part.dropped:
             if kind != frame.CELL:
                 del self.flying[id]
@@ -273,6 +293,8 @@ class Lane:
         call = self.polls.pop(id, None)
         if call is None:
             raise ProtocolError("PROTOCOL", f"an answer to poll {id}, which is none")
+        if self._router.alone(self):
+            self._heard, self._pinged = self._pace.now(), False
         info = read_info(mapping(meta, "info"))
         self._router.told(self, info, read_place(meta))
         part = call.suspect
@@ -282,7 +304,9 @@ class Lane:
             if part is None:
                 return
             if info.steps is None and not part.dropped:
-                raise ProtocolError("PROTOCOL", f"step {part.job.step}: the server left out slots of an endless stream")
+                error = ProtocolError("PROTOCOL", f"step {part.job.step}: the server left out slots of an endless stream")
+                part.refused = {**part.refused, self.address: error}
+                raise error
             self.flying = {id: each for id, each in self.flying.items() if each is not part}
             if part.dropped:
                 return

@@ -60,7 +60,7 @@ class Pace:
     """Between two questions for a name, or to a loader for the others."""
     turn: float = 5.0
     """How long an address waits for those before it in the list to say which stream it is."""
-    settle: float = 2.0
+    settle: float = 1.0
     """How long the first request waits for the loaders that have not answered yet, once one has."""
     now: Callable[[], float] = time.monotonic
     resolve: Callable[[str, int], Sequence[str]] | None = None
@@ -78,13 +78,15 @@ class Standing:
 
     def welcomed(self) -> None:
         self._back = self._pace.now()
-        self._outage = 0.0
 
     def lost(self, outage: bool) -> float:
         """The time of the next try, for one that was in use or could not be reached. `outage`: no other is in use."""
         now, pace = self._pace.now(), self._pace
-        if self._back is not None and now - self._back >= pace.longest:
+        held_out = 0.0 if self._back is None else now - self._back
+        if held_out >= pace.longest:
             self._pause = 0.0
+        if held_out >= pace.outage_longest:
+            self._outage = 0.0
         if outage and self._back is None:
             # The others' absence is no reason to trust this one less later.
             return now + self.hurried()

@@ -57,8 +57,16 @@ class Proxy:
                 client.close()
                 continue
             self._open += [client, server]
-            threading.Thread(target=self._up, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._down, args=(server, client), daemon=True).start()
+            threading.Thread(target=self._both, args=(client, server), daemon=True).start()
+
+    def _both(self, client: socket.socket, server: socket.socket) -> None:
+        down = threading.Thread(target=self._down, args=(server, client), daemon=True)
+        down.start()
+        self._up(client, server)
+        down.join()
+        for each in (client, server):
+            each.close()
+            self._open.remove(each)
 
     def _up(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -81,7 +89,7 @@ class Proxy:
 
     def cut(self) -> None:
         """Every connection that there is."""
-        for each in self._open:
+        for each in list(self._open):
             _end(each)
 
     def close(self) -> None:
