@@ -69,7 +69,7 @@ export interface LaneOptions {
   onEvent(event: "joined" | "back" | "left", lane: Lane): void;
 }
 
-/** Requests under way on one connection; a server allows 16 by default. */
+/** Requests under way on one connection, unless its server allows fewer; 16 by default. */
 const MOST = 12;
 /** A stall is so many looks in a row that find nothing new: a client that was stopped itself counts as one. */
 const LOOKS = 4;
@@ -92,7 +92,7 @@ const leaving: ReadonlySet<ErrorCode> = new Set([
 const away: ReadonlySet<ErrorCode> = new Set(["LIMIT", "CLOSED"]);
 
 interface Open {
-  readonly id: number;
+  id: number;
   readonly step: number;
   readonly slots: readonly number[];
   /** Those that have not come. */
@@ -111,6 +111,7 @@ export function createLane(options: LaneOptions): Lane {
   let reason: StreamError | undefined;
   let attempt: Promise<void> | undefined;
   let lastId = 0;
+  let most = MOST;
   let failures = 0;
   let usedSince = 0;
   let retired = false;
@@ -227,9 +228,18 @@ export function createLane(options: LaneOptions): Lane {
     asks.delete(ask.id);
     current?.detach(ask.id);
     ask.sink?.ended(how);
-    const next = current && asks.size < MOST ? waiting.shift() : undefined;
+    const next = current && asks.size < most ? waiting.shift() : undefined;
     if (next !== undefined) send(next);
     if (retired && asks.size === 0) lane.close();
+  };
+
+  /** One too many: it waits until another one has been answered. */
+  const later = (ask: Open): void => {
+    asks.delete(ask.id);
+    current?.detach(ask.id);
+    most = Math.max(1, asks.size);
+    ask.id = ++lastId;
+    if (ask.sink !== undefined) waiting.unshift(ask);
   };
 
   const receive = (ask: Open, message: Answer): void => {
@@ -264,6 +274,7 @@ export function createLane(options: LaneOptions): Lane {
         return finish(ask, { kind: "complete" });
       case "error": {
         const error = new StreamError(message.code, `${address}: ${message.message}`);
+        if (error.code === "LIMIT" && asks.size > 1) return later(ask);
         if (away.has(error.code)) return part("lost", error);
         if (leaving.has(error.code)) return part("refused", error);
         return finish(ask, { kind: "refused", error });
@@ -297,7 +308,7 @@ export function createLane(options: LaneOptions): Lane {
     get(step, slots, sink) {
       connection();
       const ask: Open = { id: ++lastId, step, slots, wanted: new Set(slots), sink };
-      if (asks.size < MOST) send(ask);
+      if (asks.size < most) send(ask);
       else waiting.push(ask);
       return {
         cancel() {

@@ -186,7 +186,10 @@ describe("routing", () => {
   });
 
   test("many requests at once are more than a server takes at a time", async () => {
-    const servers = await serveAll(2);
+    const servers = [
+      ...(await serveAll(2)).slice(0, 1),
+      await serve({ near: near(1, 2) }, { limits: { requests: 3 } }),
+    ];
     const client = await dial(addressesOf(servers));
     const batches = await Promise.all(
       Array.from({ length: 100 }, (_, at) => client.get(at % STEPS)),
@@ -290,7 +293,6 @@ const temporary: readonly ErrorCode[] = [
   "SKIP_BUDGET",
   "SHARD_CORRUPT",
   "SOURCE_NOT_FOUND",
-  "LIMIT",
   "CLOSED",
 ];
 for (const code of temporary)
@@ -436,6 +438,25 @@ describe("a loader that", () => {
     expect(told("left")).toEqual([]);
     alive = false;
     expect(await passing(got)).toBe("CONNECTION_LOST");
+  });
+
+  test("has enough with one request is left; with one beside others it is asked later", async () => {
+    for (const first of [0, 2]) {
+      const refused = Promise.withResolvers<void>();
+      const { bad, addresses } = await withRogue({
+        onGet: async ({ get, number, say, answer }) => {
+          if (number < first) await refused.promise;
+          if (number !== first) return await answer();
+          say({ kind: "error", id: get.id, code: "LIMIT", message: "too many" });
+          refused.resolve();
+        },
+      });
+      const client = await dial(addresses);
+      await (first === 0 ? client.get(0) : expectAll(client));
+      const reason = expect.stringContaining("LIMIT");
+      expect(told("left")).toMatchObject(first === 0 ? [{ loader: bad.address, reason }] : []);
+      expect(told("moved").length > 0).toBe(first === 0);
+    }
   });
 
   test("answers no poll is left, too, and another is asked", async () => {
