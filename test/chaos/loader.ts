@@ -44,14 +44,26 @@ export async function startLoader(options: LoaderOptions): Promise<Loader> {
 
   const start = async (): Promise<void> => {
     const imported = preload === undefined ? [] : ["--import", preload.href];
-    const given = [...flags, ...imported, main, "serve", ...args, "--listen", address, "--json"];
+    const given = [
+      ...flags,
+      ...imported,
+      main,
+      "serve",
+      ...args,
+      "--listen",
+      address,
+      "--json",
+      "--until-eof",
+    ];
     const own = spawn(
       largestFile === undefined ? process.execPath : "bash",
       largestFile === undefined
         ? given
         : ["-c", `ulimit -f ${largestFile}; exec "$0" "$@"`, process.execPath, ...given],
-      { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] },
+      { cwd: root, env: { ...process.env, ...env }, stdio: ["pipe", "pipe", "pipe"] },
     );
+    // Its writer's end is closed with this process: no loader stays behind, however it ends.
+    own.stdin.on("error", () => {});
     child = own;
     lives++;
     ended = once(own, "exit");

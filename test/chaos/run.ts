@@ -1,4 +1,4 @@
-/** `npm run chaos [-- --long] [--seed N] [--only TEXT] [--json]`: faults of every kind, and the same batches. Exit status 1 where one is not. */
+/** `npm run chaos [-- --long] [--seed N] [--only TEXT] [--but TEXT] [--json]`: faults of every kind, and the same batches. Exit status 1 where one is not. */
 import { parseArgs } from "node:util";
 import { chanceOf } from "./chance.ts";
 import { scenarios } from "./scenarios.ts";
@@ -11,6 +11,7 @@ const { values } = parseArgs({
     long: { type: "boolean", default: false },
     seed: { type: "string", default: "1" },
     only: { type: "string", default: "" },
+    but: { type: "string", default: "" },
     json: { type: "boolean", default: false },
   },
 });
@@ -22,7 +23,7 @@ const undisturbed = await createUndisturbed("shards");
 const lines: (Outcome & { readonly scenario: string; readonly client: Language })[] = [];
 try {
   for (const { name, clients = both, play: scenario } of scenarios) {
-    if (!name.includes(values.only)) continue;
+    if (!name.includes(values.only) || (values.but !== "" && name.includes(values.but))) continue;
     // In the short form they take turns.
     for (const language of values.long ? clients : [chanceOf(values.seed, name).one(clients)]) {
       const chance = chanceOf(values.seed, name, language);

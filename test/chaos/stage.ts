@@ -166,6 +166,9 @@ export async function play(
   for (const { counts } of proxies)
     for (const [kind, times] of Object.entries(counts)) count(kind, times);
   problems.push(...trainers.flatMap((trainer) => trainer.problems));
+  if (problems.length > 0)
+    for (const { said } of [...loaders, ...used])
+      problems.push(...said.filter((line) => /"level":"(error|fatal)"/.test(line)).slice(-2));
   const peaks = { loader: peak(memory.loader), client: peak(memory.client) };
   for (const kind of ["loader", "client"] as const)
     if (peaks[kind] > BOUNDS[kind])
