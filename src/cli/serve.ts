@@ -141,7 +141,9 @@ export function serveCommand(): Command {
         if (found) out.write(`${nodeText(found, near ?? [], partitions)}\n`);
         for (const warning of stream.statistics.warnings) warn(`warning: ${warning}`);
         const { address } = server;
-        log.info("listening", { address, ...(http && { http: http.address }), fingerprint });
+        // in words it stands below
+        if (options.json || format === "json")
+          log.info("listening", { address, ...(http && { http: http.address }), fingerprint });
         process.stdout.write(
           options.json
             ? `${JSON.stringify({ listening: server.address, fingerprint, batch, partitions, entries: entries.map(({ name }) => name), shards, samples, ...node, ...(http && { http: http.address }), pid: process.pid })}\n`
