@@ -169,3 +169,14 @@ def test_the_token_of_a_file_is_read_for_each_connection(serve: Serve, tmp_path:
 
 def test_a_token_is_not_shown() -> None:
     assert "secret" not in repr(Options("tcp://h:1", "secret", "raw", 1.0, 1.0, 1.0, "raise", False, "n"))
+
+
+def test_several_loaders_over_tls(serve: Serve, certificates: Path) -> None:
+    # Frames of many TLS records: what OpenSSL has taken from the socket, but not given yet, must not be waited for.
+    urls = [secured(serve, certificates, mutual=True, side=120, token="secret") for _ in range(2)]
+    with ssl_r1.connect(",".join(urls), token="secret", **known(certificates)) as client:
+        for step in range(6):
+            expect_pixels(client.get(step))
+        with client.stream(6, 10) as batches:
+            assert [batch.step for batch in batches if expect_pixels(batch) is None] == list(range(6, 16))
+        assert {loader.state for loader in client.loaders} == {"used"}

@@ -176,6 +176,28 @@ describe("TLS", () => {
   });
 });
 
+test("several loaders, one of which is not trusted: the others make its slots", async () => {
+  await serve();
+  await using good = await createServer(createFake(), {
+    listen: "tls://127.0.0.1:0",
+    tls: { cert: file("server.pem"), key: file("server.key") },
+  });
+  await using bad = await createServer(createFake(), {
+    listen: "tls://127.0.0.1:0",
+    tls: { cert: file("stranger.pem"), key: file("stranger.key") },
+  });
+  const all = [server.address, good.address, bad.address].join(",");
+  const told: string[] = [];
+  const client = await connect(all, {
+    tls: trusting(),
+    onEvent: ({ event, reason = "" }) => told.push(`${event}: ${reason}`),
+  });
+  clients.add(client);
+  for (let step = 0; step < 4; step++) expectPixels(await client.get(step));
+  expect(bad.clients).toEqual([]);
+  expect(told.some((text) => text.includes("not trusted"))).toBe(true);
+});
+
 describe("mutual TLS", () => {
   test("a client of the authority is served, without or with another certificate it is not", async () => {
     await serve({}, true);
