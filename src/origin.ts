@@ -44,6 +44,7 @@ export async function openOrigin(options: OriginOptions): Promise<Origin> {
   const notes: string[] = [];
   const supplies = createSupplies({
     note: (text) => void notes.push(text),
+    ...(options.cache !== "none" && { folder: options.cache }),
     async net() {
       const { createNet } = await import("./net/create.ts");
       const { hubToken } = await import("./sources/hub-env.ts");

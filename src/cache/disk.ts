@@ -9,7 +9,7 @@ import { createPace } from "../shards/pace.ts";
 import type { Notify } from "../notice.ts";
 import { createPool } from "./chunks.ts";
 import { openWhole, type Rows } from "./file.ts";
-import { begin, fileOf, LOCKS, PART, unusable, WHOLE } from "./folder.ts";
+import { begin, fileOf, LOCKS, PART, TABLE, unusable, WHOLE } from "./folder.ts";
 import { followPart, type Followed } from "./growing.ts";
 import { createLocks } from "./lock.ts";
 import { createPart, type Part } from "./part.ts";
@@ -18,6 +18,7 @@ import { createMemoryRows, type MemoryRows } from "./rows.ts";
 import { createShelf, GaveWay, unlessGivenUp, type Entry } from "./shelf.ts";
 import { createSpace, type Growing } from "./space.ts";
 import type { Store } from "./store.ts";
+import { createTableKeeper } from "./table.ts";
 
 export interface DiskStoreOptions {
   /** Made if it is not there. Several processes may share it. */
@@ -68,7 +69,8 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
   const wholePath = (file: string): string => join(folder, file + WHOLE);
 
   async function needOf(whole: string): Promise<number> {
-    if (!needed) return Number.POSITIVE_INFINITY;
+    // a table costs less to be made again than rows to be fetched
+    if (!needed || whole.endsWith(TABLE)) return Number.POSITIVE_INFINITY;
     let id = ids.get(whole);
     if (id === undefined) {
       const file = await openWhole(join(folder, whole), undefined, whole, pace);
@@ -363,7 +365,10 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
     throw unusable("cache", folder, error);
   }
   let closing: Promise<void> | undefined;
+  const ending = new AbortController();
+  const keepTable = createTableKeeper({ folder, presence, space, signal: ending.signal });
   return {
+    keepTable,
     open: (id, name, feed, signal) => shelf.open(id, name, feed, signal),
     async rows(id) {
       shelf.check();
@@ -381,6 +386,9 @@ export async function createDiskStore(options: DiskStoreOptions): Promise<Store>
       ...space.counts,
       limit: size,
     }),
-    close: () => (closing ??= closeAll()),
+    close() {
+      ending.abort();
+      return (closing ??= closeAll());
+    },
   };
 }

@@ -4,8 +4,9 @@ import { join } from "node:path";
 import { StreamError } from "../errors.ts";
 import { codeOf, createPresence, type Presence } from "./presence.ts";
 
-/** What the cache's folder holds: NAME.rows (whole), NAME.part-STORE (being written), and two folders. */
+/** What the cache's folder holds: NAME.rows (whole), NAME.table (see table.ts), NAME.part-STORE and NAME.table.part-STORE (being written), and folders. */
 export const WHOLE = ".rows";
+export const TABLE = ".table";
 export const PART = ".part-";
 export const LOCKS = "locks";
 const USERS = "users";

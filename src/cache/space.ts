@@ -2,7 +2,7 @@ import { readdir, rm, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { StreamError } from "../errors.ts";
 import type { Notify } from "../notice.ts";
-import { PART, WHOLE } from "./folder.ts";
+import { PART, TABLE, WHOLE } from "./folder.ts";
 import type { Locks } from "./lock.ts";
 import { codeOf, type Presence } from "./presence.ts";
 import { GaveWay } from "./shelf.ts";
@@ -125,7 +125,7 @@ export function createSpace(options: SpaceOptions): Space {
     const names = await readdir(folder);
     for (const name of names) {
       const part = name.indexOf(PART);
-      if (part < 0 && !name.endsWith(WHOLE)) continue;
+      if (part < 0 && !name.endsWith(WHOLE) && !name.endsWith(TABLE)) continue;
       if (name === file) continue;
       const path = join(folder, name);
       if (part >= 0 && !presence.alive(name.slice(part + PART.length))) {

@@ -1,4 +1,5 @@
 import type { Feed, Shard } from "../shards/feed.ts";
+import type { TableContent } from "./table.ts";
 
 /** The seam between feeds, which come in order, and shards, which are read in any order: rows are kept on disk or in memory. */
 export interface Store {
@@ -14,6 +15,8 @@ export interface Store {
   needs(order: (id: string) => number): void;
   /** Since it was opened. */
   counts(): StoreCounts;
+  /** Keeps what was found out about a file of this machine, if there is room for it (see table.ts). Never rejects. Only where there is a folder for it. */
+  keepTable?(id: string, content: TableContent): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -21,6 +21,8 @@ export interface ByteSource {
 export interface File extends ByteSource {
   /** Modification time, milliseconds. */
   readonly time: number;
+  /** Its number in the file system. */
+  readonly inode: number;
 }
 
 /** A local file, opened once. `shard` is its logical name, for messages. Rejects SOURCE_NOT_FOUND. */
@@ -35,11 +37,12 @@ export async function openFile(
       context: { shard },
     });
   });
-  const { size, mtimeMs } = await handle.stat();
+  const { size, mtimeMs, ino } = await handle.stat();
   let closing: Promise<void> | undefined;
   return {
     size,
     time: mtimeMs,
+    inode: ino,
     async read(at, length, room = ownRoom) {
       if (closing) throw closed(shard);
       checkRange(shard, size, at, length);

@@ -16,11 +16,17 @@ export interface TarIndex extends Notes {
 export const columns = { header: 0, image: 1, imageSize: 2, json: 3, jsonSize: 4 } as const;
 export const WIDTH = 5;
 
-/** Reads the headers of a shard. `image` as in RowOptions. Rejects SHARD_CORRUPT; ABORTED. */
+export interface ScanOptions {
+  /** As in RowOptions. */
+  readonly image?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** Reads the headers of a shard. Rejects SHARD_CORRUPT; ABORTED. */
 export async function scanTar(
   source: ByteSource,
   shard: string,
-  { image: chosen, signal }: { readonly image?: string; readonly signal?: AbortSignal } = {},
+  { image: chosen, signal }: ScanOptions = {},
 ): Promise<TarIndex> {
   const notes = createNotebook();
   const globals: Globals[] = [];

@@ -8,10 +8,10 @@ import { createNotebook } from "../shards/notes.ts";
 import { createPace } from "../shards/pace.ts";
 import { scanTar } from "../shards/scan.ts";
 import { createFedSource, type FedFile, type Listed } from "./fed.ts";
+import { openLocalTar } from "./local-tar.ts";
 import { sparseBytes } from "./sparse.ts";
 import type { List, Source } from "./source.ts";
 import type { Supplies } from "./supplies.ts";
-import { openTar } from "./tar-shard.ts";
 
 /** What a file holds, by its name. Which compression a tar has is seen in its first bytes. */
 export type Form = "tar" | "packed tar" | "parquet";
@@ -96,11 +96,13 @@ function fedFile(container: Container, rows: RowOptions, supplies: Supplies): Fe
     feed,
     ...("path" in place &&
       form === "tar" && {
-        local: async (signal?: AbortSignal) =>
-          openTar(await openFile(place.path, name, createPace()), name, {
-            ...rows,
-            ...(signal && { signal }),
-          }),
+        local: async (signal?: AbortSignal) => {
+          const pace = createPace();
+          const { path } = place;
+          const file = await openFile(path, name, pace);
+          const how = { ...rows, ...(signal && { signal }) };
+          return openLocalTar({ ...file, path }, name, how, { supplies, pace });
+        },
       }),
     ...(form === "parquet" && { count: async () => (await feed()).count! }),
     ...(form !== "parquet" && {

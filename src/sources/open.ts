@@ -71,7 +71,8 @@ function openFiles(address: string, files: readonly LocalFile[], options: OpenOp
     ...(image !== undefined && { image }),
   };
   const found = new Set(files.map(({ name }) => formOf(name)));
-  if (found.size === 1 && found.has("tar")) return createTarsSource(address, files, rows);
+  if (found.size === 1 && found.has("tar"))
+    return createTarsSource(address, files, rows, options.supplies);
   if (found.has("parquet") && found.size > 1)
     throw new StreamError("BAD_OPTION", `${address}: names both tars and Parquet files`);
   return createContainersSource(address, {

@@ -5,6 +5,8 @@ import type { Net } from "../net/net.ts";
 export interface Supplies {
   net(): Promise<Net>;
   store(): Promise<Store>;
+  /** Of the store, if it keeps anything on disk. Reading there needs no store. */
+  readonly folder: string | undefined;
   /** Adds to what the store knows of how soon a shard is needed; undefined for ids of others. */
   needs(order: (id: string) => number | undefined): void;
   /** What was decided that the user did not say, for people. */
@@ -16,6 +18,7 @@ export interface Makers {
   readonly net: () => Promise<Net>;
   readonly store: () => Promise<Store>;
   readonly note: (text: string) => void;
+  readonly folder?: string;
 }
 
 export function createSupplies(make: Makers): Supplies {
@@ -39,6 +42,7 @@ export function createSupplies(make: Makers): Supplies {
     net: () => (net ??= make.net()),
     store: () => (store ??= opened()),
     note: make.note,
+    folder: make.folder,
     needs: (order) => void orders.push(order),
     async close() {
       // the store first: its feeds read from the network

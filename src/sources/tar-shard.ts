@@ -3,8 +3,9 @@ import { closed, type ByteSource, type Room } from "../shards/bytes.ts";
 import type { RowOptions } from "../shards/feed.ts";
 import { checkRow, checkSize, groupOf, LARGEST_JSON } from "../shards/rows.ts";
 import { splitName } from "../shards/samples.ts";
-import { columns, scanTar, WIDTH } from "../shards/scan.ts";
-import { readMember } from "../shards/tar.ts";
+import type { Notes } from "../shards/notes.ts";
+import { columns, scanTar, WIDTH, type ScanOptions, type TarIndex } from "../shards/scan.ts";
+import { readMember, type Globals } from "../shards/tar.ts";
 
 export { checkRow, checkSize };
 
@@ -12,14 +13,31 @@ export interface TarOptions extends RowOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Where the rows of a tar are, wherever that is kept. */
+export interface TarPlaces extends Notes {
+  readonly rows: number;
+  readonly globals: readonly Globals[];
+  /** The numbers of a row, see `columns`. */
+  place(row: number): Float64Array | Promise<Float64Array>;
+  close?(): Promise<void>;
+}
+
+export function inMemory(index: TarIndex): TarPlaces {
+  const { rows, globals, problems, skipped, places } = index;
+  const place = (row: number): Float64Array => places.subarray(row * WIDTH, (row + 1) * WIDTH);
+  return { rows, globals, problems, skipped, place };
+}
+
 /** A tar shard whose headers have been read. Owns `source` and closes it, also when this rejects (SHARD_CORRUPT, ABORTED). */
 export async function openTar(
   source: ByteSource,
   shard: string,
   { group, ...options }: TarOptions = {},
+  find: (options: ScanOptions) => Promise<TarPlaces> = async (scan) =>
+    inMemory(await scanTar(source, shard, scan)),
 ): Promise<Shard> {
   try {
-    const index = await scanTar(source, shard, options);
+    const index = await find(options);
     let open = true;
     return {
       rows: index.rows,
@@ -29,7 +47,9 @@ export async function openTar(
       async read(row, room): Promise<Row> {
         if (!open) throw closed(shard);
         checkRow(shard, row, index.rows);
-        const place = (column: number): number => index.places[row * WIDTH + column] as number;
+        const found = index.place(row);
+        const numbers = found instanceof Float64Array ? found : await found;
+        const place = (column: number): number => numbers[column] as number;
         const header = place(columns.header);
         const image = place(columns.image);
         const size = place(columns.imageSize);
@@ -57,7 +77,7 @@ export async function openTar(
       },
       async close() {
         open = false;
-        await source.close();
+        await Promise.all([source.close(), index.close?.()]);
       },
     };
   } catch (error) {

@@ -4,15 +4,17 @@ import type { RowOptions } from "../shards/feed.ts";
 import { createPace } from "../shards/pace.ts";
 import { checkAbort } from "../shards/scan.ts";
 import { infoOf, mapList } from "./listing.ts";
+import { openLocalTar } from "./local-tar.ts";
 import { once, statFiles, type LocalFile } from "./local-files.ts";
 import type { Source } from "./source.ts";
-import { openTar } from "./tar-shard.ts";
+import type { Supplies } from "./supplies.ts";
 
 /** Local tar files, in the order given. Sizes and times are those of the first list(): a file that differs later is SHARD_CORRUPT. */
 export function createTarsSource(
   address: string,
   files: readonly LocalFile[],
   options: RowOptions = {},
+  supplies?: Supplies,
 ): Source {
   const pace = createPace();
   const listed = once(statFiles(files));
@@ -35,7 +37,8 @@ export function createTarsSource(
         await source.close();
         throw changed(file.name);
       }
-      return openTar(source, file.name, { ...options, ...(signal && { signal }) });
+      const how = { ...options, ...(signal && { signal }) };
+      return openLocalTar({ ...source, path: file.path }, file.name, how, { supplies, pace });
     },
   };
 }
