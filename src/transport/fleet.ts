@@ -70,6 +70,8 @@ const LONGEST_ROUND = 2_000;
 export async function openFleet(loaders: Loaders, options: FleetOptions): Promise<Fleet> {
   const { clock = systemClock } = options;
   const lanes = new Map<string, Lane>();
+  /** No longer listed, but they may still owe something. */
+  const retired = new Set<Lane>();
   const closing = new AbortController();
   /** Ends each batch that is being gathered. */
   const running = new Set<(error: StreamError) => void>();
@@ -95,7 +97,7 @@ export async function openFleet(loaders: Loaders, options: FleetOptions): Promis
       address,
       clock,
       stall: options.stall,
-      alone: () => used().length === 1,
+      alone: () => used().every((each) => each === lane),
       open: (signal) =>
         openLink({ ...options.link, tls: tlsOf(address), address, fingerprint, signal }).then(
           (link) => {
@@ -133,6 +135,8 @@ export async function openFleet(loaders: Loaders, options: FleetOptions): Promis
       if (list.includes(address)) continue;
       lanes.delete(address);
       owners = undefined;
+      for (const each of retired) if (each.state === "left") retired.delete(each);
+      retired.add(lane);
       lane.retire();
       onEvent({ event: "gone", loader: address });
     }
@@ -216,8 +220,9 @@ export async function openFleet(loaders: Loaders, options: FleetOptions): Promis
         try {
           return await ask(lane);
         } catch (error) {
-          if (lane.state === "in use" || (options.patience === 0 && used().length === 0))
-            throw error;
+          if (lane.state === "in use") throw error;
+          deadline ??= clock.now() + options.patience;
+          if (used().length === 0 && clock.now() >= deadline) throw error;
           continue;
         }
       }
@@ -247,7 +252,7 @@ export async function openFleet(loaders: Loaders, options: FleetOptions): Promis
   const close = (): void => {
     closing.abort();
     loaders.close();
-    for (const lane of lanes.values()) lane.close();
+    for (const lane of [...lanes.values(), ...retired]) lane.close();
     for (const fail of running) fail(closed());
     rescuers.clear();
   };

@@ -140,6 +140,7 @@ export function createLane(options: LaneOptions): Lane {
         if (current === link) leave(link.lost.reason as StreamError);
       });
       current = link;
+      most = MOST;
       aside = 0;
       told = { info: link.info, ...link.place };
     } catch (error) {

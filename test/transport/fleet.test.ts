@@ -695,6 +695,9 @@ describe("when all are gone", () => {
     const client = await dial(flapping.address, { reconnect: 10_000 });
     expect(await passing(codeOf(client.get(0)), 100)).toBe("CONNECTION_LOST");
     expect(flapping.accepted).toBeLessThan(20);
+    const calls = await rogue({ onPoll: (socket) => void socket.destroy() });
+    const asking = await dial(calls.address, { reconnect: 9_000 });
+    expect(await passing(codeOf(asking.refresh()), 100)).toBe("CONNECTION_LOST");
   });
 });
 
@@ -853,6 +856,23 @@ describe("nothing is left behind", () => {
     for (const { sockets } of [...hanging, deaf]) while (sockets.size > 0) await setImmediate();
     await clock.sleeping(0);
     await client.close();
+  });
+
+  test("by close, of a loader that hangs and is no longer listed", async () => {
+    const hanging = await rogue({ onGet: () => {} });
+    const file = join(temporaryFolder(), "loaders.txt");
+    writeFileSync(file, hanging.address);
+    const client = await dial(pathToFileURL(file).href);
+    const got = codeOf(client.get(0));
+    while (hanging.gets.length < 1) await setImmediate();
+    const staying = await serve({});
+    writeFileSync(file, staying.address);
+    await clock.advance(1_000);
+    while (client.loaders[0]?.state !== "in use") await setImmediate();
+    await client.close();
+    expect(await got).toBe("CLOSED");
+    while (hanging.sockets.size > 0) await setImmediate();
+    await clock.sleeping(0);
   });
 
   test("by close while no loader is in use", async () => {

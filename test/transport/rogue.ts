@@ -35,6 +35,7 @@ export interface RogueOptions extends FakeOptions {
   readonly onGet?: (turn: Turn) => Promise<void> | void;
   /** Polls are answered. Default true. */
   readonly polls?: () => boolean;
+  readonly onPoll?: (socket: Socket) => void;
 }
 
 export interface Rogue {
@@ -97,6 +98,7 @@ export async function createRogue(options: RogueOptions): Promise<Rogue> {
           });
         case "poll":
           if (options.polls?.() === false) return;
+          if (options.onPoll !== undefined) return options.onPoll(socket);
           return say({ kind: "info", id: message.id, info: maker.info(), ...place });
         case "cancel":
           cancels.push(message.id);
