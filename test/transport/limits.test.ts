@@ -9,6 +9,7 @@ import { createDoor } from "../../src/transport/door.ts";
 import { limitsOf, type Limits } from "../../src/transport/limits.ts";
 import { packMessage } from "../../src/transport/messages.ts";
 import { createServer, type Server, type ServerOptions } from "../../src/transport/server.ts";
+import { open as openStream } from "../loader/streams.ts";
 import { createFake, type FakeMaker, type FakeOptions } from "./fake.ts";
 import { dial as dialPeer, greeted as greet, hello, type Peer } from "./peer.ts";
 
@@ -280,6 +281,24 @@ describe("memory", () => {
     await until(() => held() >= 9);
     for (let times = 0; times < 3; times++) await served();
     expect(held()).toBeLessThanOrEqual(12);
+  });
+
+  test("with real workers: cells that nobody reads do not use up their memory for others", async () => {
+    // 112 cells of any size fill the memory of a worker; without a bound on all cells the last get ends with LIMIT.
+    const tiny = { minPixels: 3_136, maxPixels: 12_544, entries: ["rotation"] };
+    const stream = await openStream({ batch: 40, partitions: 1, ...tiny });
+    await using own = await createServer(stream, { listen: "tcp://127.0.0.1:0" });
+    for (let hog = 0; hog < 8; hog++) {
+      const peer = keep(await greet(own.address));
+      peer.socket.pause();
+      for (let id = 1; id <= 16; id++)
+        peer.send({ kind: "stream", id, step: 100 * id, credit: 2 ** 40 });
+    }
+    await until(() => own.counts().waiting.socket === 128);
+    const peer = keep(await greet(own.address));
+    peer.send({ kind: "get", id: 1, step: 0 });
+    expect((await peer.until("end", "error")).at(-1)).toMatchObject({ kind: "end" });
+    expect(own.counts().requests.stream).toEqual({});
   });
 
   test("who reads nothing while memory is short has to connect again; who reads stays", async () => {
