@@ -56,7 +56,7 @@ def connect(
         always checked, and so is the host's name, or ``server_name`` in its place.
     cert, key: PEM files to show to a server that wants a certificate.
     image_format: how images travel: "raw" (best on one machine), "jpeg" (quality 95, 4:4:4) or "png".
-    timeout: seconds without a byte from the server after which a call gives up; None waits for ever.
+    timeout: seconds without a byte from the only server after which a call gives up; None waits for ever. With several see ``stall``.
     reconnect: seconds for which a lost connection is tried again; 0 raises ConnectionLost at once.
     wait: the same for the very first connection, for trainers that start before their loader.
     on_failed: "raise" SlotFailed when a batch has a slot without a usable image, or "skip" it and leave it to ``batch.failed``.
