@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
+from functools import lru_cache
 from hashlib import sha256
 
 
+@lru_cache(2**16)
 def score(partition: int, address: str) -> int:
     """How much a partition leans to a loader; the highest has it."""
     return int.from_bytes(sha256(f"{partition} {address}".encode()).digest()[:8], "big")

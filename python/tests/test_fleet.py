@@ -231,6 +231,20 @@ def test_one_loader_tells_of_the_others(serve: Serve, tmp_path: Path, digests: l
         assert client.get(5).digest() == digests[5]
 
 
+@pytest.mark.parametrize("prefetch", [0, 2])
+def test_a_loader_that_comes_back_and_tells_of_others(serve: Serve, tmp_path: Path, pair: list[str], digests: list[str], prefetch: int) -> None:
+    url, path = f"unix://{tmp_path}/one", tmp_path / "told"
+    one = serve(listen=url, **SHAPE)
+    with connect(url) as client, client.stream(0, 20, prefetch=prefetch) as stream:
+        assert [next(stream).digest() for _ in range(5)] == digests[:5]
+        assert client._fleet is None
+        one.kill()
+        path.write_text("\n".join(pair) + "\n")
+        serve(listen=url, loaders=path, **SHAPE)
+        assert [batch.digest() for batch in stream] == digests[5:20]
+        assert [loader.address for loader in client.loaders] == [url, *pair]
+
+
 def test_a_list_that_is_told_never_leaves_tls() -> None:
     addresses = ["tls://a:1", "tcp://a:1", "unix:///x", "http://a", "tls://a", "file:///x", "dns+tls://a:1"]
     assert told("tls://seed:1", addresses) == ["tls://a:1", "unix:///x"]
