@@ -75,6 +75,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   return await new Promise((resolve, reject) => {
     let gone: StreamError | undefined;
     let welcomed = false;
+    let shaken = false;
 
     const lose = (error: StreamError): void => {
       if (gone !== undefined) return;
@@ -88,7 +89,10 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       sinks.clear();
     };
     const lost = (reason: string): void =>
-      lose(new StreamError("CONNECTION_LOST", `${options.address}: ${reason}`));
+      lose(new StreamError("CONNECTION_LOST", `${options.address}: ${reason}${doubt()}`));
+    // A server that refuses a certificate does so after the handshake, and may be gone before its reason is here.
+    const doubt = (): string =>
+      shaken && !welcomed ? " (it may want another certificate of its clients)" : "";
     const close = (): void =>
       lose(new StreamError("CLOSED", `the connection to ${options.address} has been closed`));
     const timer = setTimeout(
@@ -163,6 +167,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       },
     };
     const socket = dial(address, onread, secure);
+    socket.on("secureConnect", () => (shaken = true));
     socket.on("error", (error) => {
       const failure = tlsFailure(error, socket, options.address);
       if (failure === undefined) lost(error.message);

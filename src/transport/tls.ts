@@ -72,8 +72,10 @@ export async function openCertificates(
     rejectUnauthorized: asked,
     handshakeTimeout,
   });
-  // Strangers that speak something else, or hang up: nobody's fault here.
-  server.on("tlsClientError", () => {});
+  // Strangers that speak something else, or hang up: nobody's fault here. Node leaves those open that were too slow.
+  server.on("tlsClientError", (error, socket) => {
+    if ("code" in error && error.code === "ERR_TLS_HANDSHAKE_TIMEOUT") socket.destroy();
+  });
   return { server, look: () => files.look(), close: () => files.close() };
 }
 
