@@ -22,6 +22,7 @@ import { createReader, MAX_FRAME_BYTES } from "../../src/transport/frame.ts";
 import { readClientMessage, readServerMessage } from "../../src/transport/messages.ts";
 import { stepOf } from "../../src/transport/state.ts";
 import { parquet, page, plain } from "../shards/parquet-craft.ts";
+import { stored } from "./corpus.ts";
 import { imageDoor } from "./image-door.ts";
 import type { Door } from "./loop.ts";
 
@@ -457,4 +458,4 @@ export const doors: readonly Door[] = [
   files,
   rewards,
   imageDoor,
-];
+].map((door) => ({ ...door, seeds: () => [...door.seeds(), ...stored(door.name)] }));

@@ -25,5 +25,9 @@ async function outcome(bytes: Uint8Array): Promise<string> {
 }
 
 process.on("message", (bytes: Uint8Array) => {
-  void outcome(bytes).then((said) => process.send?.({ said, rss: process.memoryUsage.rss() }));
+  const started = process.cpuUsage();
+  void outcome(bytes).then((said) => {
+    const { user, system } = process.cpuUsage(started);
+    process.send?.({ said, rss: process.memoryUsage.rss(), took: (user + system) / 1_000 });
+  });
 });

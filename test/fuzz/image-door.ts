@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { root } from "../fixtures/serve.ts";
-import type { Door } from "./loop.ts";
+import { SLOW, type Door } from "./loop.ts";
 
 const script = fileURLToPath(new URL("image-child.ts", import.meta.url));
 /** Bytes of resident memory: two arenas of 64 MiB, and what libvips keeps. */
@@ -35,12 +35,13 @@ export const imageDoor: Door = {
       once(own, "message", { signal: until }),
       once(own, "exit", { signal: until }),
     ]).finally(() => over.abort())) as [
-      { readonly said: string; readonly rss: number } | number | null,
+      { readonly said: string; readonly rss: number; readonly took: number } | number | null,
       NodeJS.Signals | undefined,
     ];
     if (first === null || typeof first === "number")
       throw new Error(`the process ended: ${signal ?? first}`);
     if (first.said !== "decoded" && first.said !== "refused") throw new Error(first.said);
+    if (first.took > SLOW) throw new Error(`it took ${first.took} ms`);
     if (first.rss > MOST) throw new Error(`the process holds ${first.rss} bytes`);
   },
   async close() {

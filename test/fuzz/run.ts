@@ -1,12 +1,12 @@
 /** `npm run fuzz [-- --minutes 60] [--only TEXT] [--seed TEXT] [--runs N]`: changed inputs through every door, led by what code they reach. Exit status 1 on a finding. */
 import { spawnSync } from "node:child_process";
-import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { root, testPython } from "../fixtures/serve.ts";
+import { store } from "./corpus.ts";
 import { beginCoverage } from "./coverage.ts";
 import { fuzz } from "./loop.ts";
 
@@ -26,22 +26,16 @@ const coverage = values.unguided ? undefined : await beginCoverage("/src/");
 const { doors } = await import("./doors.ts");
 const chosen = doors.filter(({ name }) => name.includes(values.only));
 const milliseconds = (Number(values.minutes) * 60_000) / (chosen.length + 1);
-const folder = (door: string): string =>
-  join(root, "test", "fuzz", "corpus", door.replaceAll(" ", "-"));
 
 let wrong = 0;
 for (const door of chosen) {
-  const { seeds } = door;
   const guided = door.elsewhere ? undefined : coverage;
-  const tally = await fuzz(
-    { ...door, seeds: () => [...seeds(), ...stored(door.name)] },
-    {
-      seed: values.seed,
-      milliseconds,
-      coverage: guided,
-      ...(values.runs !== undefined && { runs: Number(values.runs) }),
-    },
-  );
+  const tally = await fuzz(door, {
+    seed: values.seed,
+    milliseconds,
+    coverage: guided,
+    ...(values.runs !== undefined && { runs: Number(values.runs) }),
+  });
   await door.close?.();
   const { runs, kept, paths, slowest, growth, findings } = tally;
   const found = guided ? `, ${paths} paths so far, ${kept.length} inputs kept` : "";
@@ -51,7 +45,7 @@ for (const door of chosen) {
   for (const { input, reason } of findings)
     process.stdout.write(`  ${Buffer.from(input).toString("base64")}\n  ${reason}\n`);
   wrong += findings.length;
-  if (values.keep) store(door.name, kept);
+  if (values.keep && kept.length > 0) store(door.name, kept);
 }
 await coverage?.end();
 
@@ -65,20 +59,3 @@ if ("python".includes(values.only)) {
   if (status !== 0) wrong++;
 }
 process.exitCode = wrong > 0 ? 1 : 0;
-
-function stored(door: string): Uint8Array[] {
-  try {
-    return readdirSync(folder(door)).map((name) => readFileSync(join(folder(door), name)));
-  } catch {
-    return [];
-  }
-}
-
-/** The shortest of those that were kept: the corpus is small. */
-function store(door: string, kept: readonly Uint8Array[]): void {
-  mkdirSync(folder(door), { recursive: true });
-  for (const input of kept.toSorted((a, b) => a.length - b.length).slice(0, 40)) {
-    const name = createHash("sha256").update(input).digest("hex").slice(0, 12);
-    writeFileSync(join(folder(door), name), input);
-  }
-}
