@@ -78,6 +78,8 @@ export function serveCommand(): Command {
         // the line that changes comes back by itself
         write: (line) => void process.stderr.write(`${progress ? CLEAR : ""}${line}\n`),
       });
+      // who reads the log may go; trainers go on
+      process.stderr.on("error", () => {});
       const warn = (message: string): void => log.note(message);
       const out =
         format === "json"

@@ -248,6 +248,24 @@ describe("the port", () => {
   });
 });
 
+test("it goes on when nobody reads its log any more", async () => {
+  const args = ["serve", samples, "--listen", "tcp://127.0.0.1:0", "--workers", "1", "--json"];
+  const loader = spawn(process.execPath, [main, ...args], { stdio: ["ignore", "pipe", "pipe"] });
+  onTestFinished(() => void loader.kill("SIGKILL"));
+  const over = once(loader, "exit");
+  const [line] = (await once(createInterface({ input: loader.stdout }), "line")) as [string];
+  loader.stderr.destroy();
+  const at = (JSON.parse(line) as { listening: string }).listening;
+  for (let times = 0; times < 3; times++) {
+    const client = await rawClient(at, [1]);
+    client.link.send({ kind: "get", id: 1, step: 0, slots: [times] });
+    await client.until(({ kind }) => kind === "end");
+    client.link.close();
+  }
+  loader.kill("SIGTERM");
+  expect(await over).toEqual([0, null]);
+});
+
 test("while the source is being listed it lives and is not ready", async () => {
   let asked = (): void => {};
   const waits = new Promise<void>((resolve) => (asked = resolve));
