@@ -32,6 +32,21 @@ function words(line: string): readonly string[] {
   return [...line.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? "");
 }
 
+/** The loaders that shell lines start at these addresses, at free ones. */
+async function served(
+  addresses: string,
+  folder: string,
+): Promise<Awaited<ReturnType<typeof serve>>[]> {
+  return Promise.all(
+    addresses.split(",").map((address) => {
+      const args = loaderArguments(
+        shell.find((line) => line.includes(`--listen ${address}`))!,
+      ).slice(1);
+      return serve(args.toSpliced(args.indexOf("--listen"), 2), folder);
+    }),
+  );
+}
+
 /** Arguments of `npx ssl-r1 ...`. */
 function loaderArguments(line: string): readonly string[] {
   expect(line).toMatch(/^npx ssl-r1 /);
@@ -66,8 +81,25 @@ describe("README.md", () => {
       await (await serve(at < 0 ? rest : rest.toSpliced(at, 2), folder)).stop();
       return;
     }
-    const printed = await lines(process.execPath, [main, verb, ...rest], folder);
+    const connect = rest.indexOf("--connect");
+    const loaders = connect < 0 ? [] : await served(rest[connect + 1]!, folder);
+    const given =
+      connect < 0 ? rest : rest.with(connect + 1, loaders.map(({ address }) => address).join(","));
+    const printed = await lines(process.execPath, [main, verb, ...given], folder);
+    for (const loader of loaders) await loader.stop();
     expect(printed.join("")).not.toBe("");
+    if (connect >= 0) {
+      const [first = ""] = shell.filter((one) => one.startsWith("npx ssl-r1 digest shards "));
+      const alone = await lines(
+        process.execPath,
+        [main, ...loaderArguments(first), "--steps", "0..5"],
+        folder,
+      );
+      expect(printed).toEqual(
+        alone.map((one) => Object.values(JSON.parse(one) as object).join(" ")),
+      );
+      return;
+    }
     if (verb === "preview")
       checkPage(readFileSync(join(folder, rest[rest.indexOf("--out") + 1]!), "utf8"));
     if (verb === "digest") {
