@@ -61,6 +61,14 @@ def pair() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
+def ending() -> Iterator[list[str]]:
+    servers = [FakeServer(near=near, steps=9, **SHAPE) for near in ("0,1", "2,3")]
+    yield [server.url for server in servers]
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
 def digests(plain: FakeServer) -> list[str]:
     with ssl_r1.connect(plain.url) as client:
         return [client.get(step).digest() for step in range(40)]
@@ -79,9 +87,8 @@ def test_each_loader_makes_what_it_prefers(serve: Serve, digests: list[str]) -> 
 
 
 @pytest.mark.parametrize("prefetch", [0, 1, 3])
-def test_stream(serve: Serve, prefetch: int) -> None:
-    servers = [serve(near=near, steps=9, **SHAPE) for near in ("0,1", "2,3")]
-    with connect(",".join(server.url for server in servers)) as client:
+def test_stream(ending: list[str], prefetch: int) -> None:
+    with connect(",".join(ending)) as client:
         assert [batch.step for batch in client.stream(2, 3, prefetch=prefetch)] == [2, 3, 4]
         found = list(client.stream(6, slots=[5, 1], prefetch=prefetch))
         assert [(batch.step, [puzzle.slot for puzzle in batch]) for batch in found] == [(step, [5, 1]) for step in (6, 7, 8)]
@@ -93,8 +100,6 @@ def test_stream(serve: Serve, prefetch: int) -> None:
             next(client.stream(10, prefetch=prefetch))
         with pytest.raises(ssl_r1.StepOutOfRange):
             client.get(9)
-    for server in servers:
-        server.stop()
 
 
 def test_batches_do_not_depend_on_which_loaders_there_are(serve: Serve, digests: list[str]) -> None:
@@ -435,11 +440,10 @@ def test_fork(pair: list[str], digests: list[str]) -> None:
         assert [lane.link for lane in fleet._lanes.values()] == links
 
 
-@pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_workers(pair: list[str], context: str) -> None:
+def test_workers(pair: list[str]) -> None:
     with connect(pair) as client:
         client.get(0)
-        loader = DataLoader(Puzzles(client, 48), batch_size=8, num_workers=2, multiprocessing_context=context, collate_fn=collate)
+        loader = DataLoader(Puzzles(client, 48), batch_size=8, num_workers=2, multiprocessing_context="fork", collate_fn=collate)
         found = [item for items in loader for item in items]
         assert [index for index, _, _ in found] == list(range(48))
         assert all(int(image[0, 0, 0]) == (index * 31 + 101) & 0xFF for index, image, _ in found)
