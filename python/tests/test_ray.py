@@ -39,7 +39,7 @@ OPTIONS: dict[str, Any] = {**STREAM, "command": NODE, "timeout": 120}
 def cluster() -> Iterator[str]:
     # Not pytest's own folder: the sockets in it would have too long a path.
     folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
-    small: dict[str, Any] = {"num_cpus": 4, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+    small: dict[str, Any] = {"num_cpus": 3, "object_store_memory": 80 * 2**20, "include_dashboard": False}
     context = ray.init(address="local", **small, _temp_dir=folder, logging_level="ERROR", log_to_driver=False)
     yield context.address_info["gcs_address"]
     ray.shutdown()
