@@ -222,3 +222,10 @@ export function balanceOf(shape: Shape, shards: readonly MadeShard[]): Balance {
     common: holders.filter((count) => count > 1).length,
   };
 }
+
+/** Shards that a partition needs in a step. */
+export function neededAt(shape: Shape, shards: readonly MadeShard[], step: number): Spread {
+  const plan = planOf(shape, shards);
+  const every = Array.from({ length: shape.partitions }, (_, partition) => partition);
+  return spreadOf(every.map((partition) => plan.upcoming(step, partition).now.length));
+}

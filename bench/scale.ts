@@ -2,7 +2,7 @@
  * Beyond one machine, by simulation: `node bench/scale.ts` prints docs/scale.md, `node bench/scale.ts --write` writes it.
  *
  * Rules: no node but this machine, no image: the stream's own listing, plan, lookahead and router run over a made-up data set (scale-made.ts). Times are CPU times
- * of the process, collector included, so that a busy machine changes them little; "first" and listing include what is compiled on the way. Memory is that of
+ * of the process, collector included, so that a busy machine changes them little: the least of several rounds, but for listing and what comes first, which include what is compiled on the way. Memory is that of
  * a fresh process after a collection, beside the same process with the code alone (scale-process.ts). What no run here has shown is marked "extrapolated".
  */
 import { execFile } from "node:child_process";
@@ -21,9 +21,10 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { startHub } from "../test/fixtures/hub.ts";
 import { madeShards, type MadeShard } from "./scale-made.ts";
-import { BATCH, balanceOf, costOf, type Shape, type Spread } from "./scale-plan.ts";
+import { BATCH, balanceOf, costOf, neededAt, type Shape, type Spread } from "./scale-plan.ts";
 import type { Asked, Said } from "./scale-process.ts";
 import { fanOf, lossOf, routeTime } from "./scale-router.ts";
+import type { TarSaid } from "./scale-tar.ts";
 
 const SHARDS = 100_000;
 const NODES = 1024;
@@ -46,13 +47,18 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
-async function loader(asked: Asked, env: { readonly [name: string]: string } = {}): Promise<Said> {
+/** What a script of this folder says, in a process of its own. */
+async function fresh(
+  script: string,
+  args: readonly string[],
+  env: { readonly [name: string]: string } = {},
+): Promise<unknown> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    ["--expose-gc", here("scale-process.ts"), JSON.stringify(asked)],
+    ["--expose-gc", here(script), ...args],
     { env: { ...process.env, ...env }, maxBuffer: 1 << 26 },
   );
-  return JSON.parse(stdout) as Said;
+  return JSON.parse(stdout);
 }
 
 /** Files of the right sizes that hold nothing: nobody opens them. */
@@ -105,7 +111,11 @@ async function memory(): Promise<string> {
     ["the same, `deal: rows`", { options: { ...remote, deal: "rows" }, ...node }],
     ["the same, all 1,024 partitions in one process", { options: remote, ...walk }],
   ] as const) {
-    const said = await loader(asked, env);
+    const said = (await fresh(
+      "scale-process.ts",
+      [JSON.stringify(asked satisfies Asked)],
+      env,
+    )) as Said;
     const { bare, listed, planned, walked } = said;
     rows.push([
       name,
@@ -122,8 +132,8 @@ async function memory(): Promise<string> {
   return table(
     [
       "",
-      "listing, s",
-      "plan and fingerprint, s",
+      "listing, CPU s",
+      "plan and fingerprint, CPU s",
       "catalog, bytes a shard",
       "plan, MB",
       "after 100 steps, MB more",
@@ -174,19 +184,26 @@ async function planning(): Promise<string> {
   );
 }
 
+/** Shards of which every partition gets as many. */
+const divisible = SHARDS - (SHARDS % NODES);
+
 function evenness(): string {
-  const rows = shapes.map((shape) => {
-    const found = balanceOf(shape, tars);
+  const all = shapes.map((shape) => [shape, tars] as const);
+  const [first] = shapes as readonly [Shape];
+  const rows = [...all, [first, tars.slice(0, divisible)] as const].map(([shape, shards]) => {
+    const found = balanceOf(shape, shards);
+    const some = shards === tars ? "" : `; the first ${whole(shards.length)} shards`;
+    const data = shards.reduce((sum, { size }) => sum + size, 0);
     return [
-      `${whole(shape.partitions)}, ${shape.deal}, ${shape.order}`,
+      `${whole(shape.partitions)}, ${shape.deal}, ${shape.order}${some}`,
       whole(BATCH / shape.partitions),
       spread(found.rows),
       ratio(found.rows),
       spread(found.photos),
       spread(found.decoded, (value) => digits(value / 1e6)),
       spread(found.shards),
-      `${whole(found.common)} (${digits((100 * found.common) / SHARDS)} %)`,
-      digits((found.bytes.mean * shape.partitions) / bytes, 1),
+      `${whole(found.common)} (${digits((100 * found.common) / shards.length)} %)`,
+      digits((found.bytes.mean * shape.partitions) / data, 1),
     ];
   });
   return table(
@@ -269,31 +286,65 @@ function fans(): string {
   );
 }
 
+function opening(tar: TarSaid): string {
+  return table(
+    ["", "opening it, CPU ms", "memory, bytes a row", "reading a row, CPU µs"],
+    [
+      ["scanned, no cache", digits(tar.scan), digits(tar.scanned), digits(tar.read)],
+      ["by its table in the cache", digits(tar.reopen), digits(tar.kept), digits(tar.readKept)],
+    ],
+  );
+}
+
 async function page(): Promise<string> {
   const [cpu] = cpus();
+  const tar = (await fresh("scale-tar.ts", [])) as TarSaid;
+  const [widest] = shapes as readonly [Shape];
+  const perNode = balanceOf(widest, tars).shards.mean;
+  const now = neededAt(widest, tars, 1000);
   return `# Beyond one machine, by simulation
 
-Made by \`node bench/scale.ts --write\`; every figure is measured by that script, on one machine (${cpus().length} cores, ${cpu?.model.trim() ?? "unknown"}; Node ${process.versions.node}), and is of the
-loader's own code. Nobody has run 1,024 nodes: what follows from a figure without having been run is marked *extrapolated*.
+Made by \`node bench/scale.ts --write\`: every figure is measured by that script on one machine (${cpus().length} cores, ${cpu?.model.trim() ?? "unknown"}; Node ${process.versions.node}) and is of the
+loader's own code. Nobody has run 1,024 nodes; what follows from the figures without having been run is marked *extrapolated*. Times are CPU times of
+one process with its collector.
 
-The data set: ${whole(SHARDS)} shards of 10,000 images, give or take 2,000, one in a hundred cut short: ${whole(samples)} images, ${whole(bytes / 1e12)} TB. The stream: five tasks in equal shares, B =
-${whole(BATCH)}, window 65,536, and C partitions on as many nodes, if nothing else is said. All counts are known (\`ssl-r1 index\`).
+The data set is made up: ${whole(SHARDS)} shards of 10,000 images, give or take 2,000, one in a hundred cut short: ${whole(samples)} images, ${whole(bytes / 1e12)} TB. The stream: five tasks in equal shares, B =
+${whole(BATCH)}, window 65,536, and C partitions on as many nodes if nothing else is said. All counts are known (\`ssl-r1 index\`).
 
 ## What a node holds
 
+A process of its own that lists the data, takes the counts, makes plan and fingerprint, and plans 100 steps of its partitions, half of them from step 10^9 on. Bytes a shard are the catalog's with its
+counts and whatever the source keeps; resident memory is over that of the code alone, and mostly what listing has left unused.
+
 ${await memory()}
+
+**So:** a catalog takes less than 200 bytes a shard, and a node's plan a megabyte however many images there are. Nothing is held for each image.
+
+Where the rows of a tar are stands in its headers. Of a local tar of 2,000 rows and more the cache keeps a table of that, bound to the file's path, size, time and inode (${whole(tar.table / tar.rows)} bytes a row on disk); with
+\`cache: none\` it stays in memory while the shard is open, 64 shards at most. One tar of 1 GB and ${whole(tar.rows)} images:
+
+${opening(tar)}
+
+**So:** a node that starts again at a far step on local tars, without counts, reads ${whole(perNode)} tables in ${digits((perNode * tar.reopen) / 1000)} CPU seconds instead of scanning as many tars in ${whole((perNode * tar.scan) / 1000)} (*extrapolated* from one tar).
 
 ## What planning costs
 
-CPU time of everything between a step's number and the rows of its slots. *With lookahead*: as a loader does it that fetches, which also finds out what to fetch next and what to keep.
+Everything between a step's number and the rows of its slots. *With lookahead*: as a loader does it that fetches, which also finds out what to fetch next and what to keep.
 
 ${await planning()}
 
+**So:** planning takes less than 2 microseconds a puzzle in every shape, at step 10^9 as at step 0; a puzzle itself takes about 2,000 (benchmarks.md). One process could plan the whole batch for all nodes
+in a tenth of a second, so a node that takes over another's partitions has nothing to catch up with.
+
 ## How even the load is
 
-Of each partition, least – most.
+Of each partition, least – most. *Data read in all*: what the nodes fetch in an epoch if each fetches every shard in which it has rows, as from a server; local tars are read row by row, and no row twice.
 
 ${evenness()}
+
+**So:** slots are the same for all nodes, photos and their bytes nearly. Shards that C does not divide are dealt row by row to all partitions, and every node has to fetch them: ${whole(SHARDS % NODES)} of ${whole(SHARDS)} shards make a node
+fetch ${whole(perNode)} shards instead of ${whole(divisible / NODES)} at C = 1,024. For many nodes on remote data choose C so that it divides the number of shards, or leave a few shards out. \`deal: rows\` is for few shards.
+Unequal shards even out the better the more of them a partition has; images of the smallest partition come that much more often.
 
 ## When nodes are lost
 
@@ -301,11 +352,18 @@ C = 1,024; the lost ones stand together.
 
 ${losses()}
 
+**So:** only the lost nodes' partitions move. With one partition a node the loss of one makes another do twice the work, and every batch waits for it: have spares, as many as may be lost at once,
+or more partitions than nodes (C of 8 times the nodes loses an eighth). A number of nodes that does not divide C costs as much as the largest share. Whoever takes over a partition
+opens the ${spread(now)} shards that its windows span in a step, and then those that come (*extrapolated*: no fetch was timed).
+
 ## The trainer's side
 
-1,024 nodes. A client that wants a whole batch of ${whole(BATCH)} slots sorts them by loader in ${digits(routeTime(NODES, NODES))} ms.
+1,024 nodes. A client is connected to every loader, because each tells what it prefers; it asks only those that have slots of its own. One that wants a whole batch of ${whole(BATCH)} slots sorts them by loader
+in ${digits(routeTime(NODES, NODES))} ms.
 
 ${fans()}
+
+**So:** ranks of a trainer should take their slots in a row, then each asks few loaders; strided shares make every rank ask every loader for a few slots of each step.
 `;
 }
 
