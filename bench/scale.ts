@@ -342,7 +342,7 @@ Of each partition, least – most. *Data read in all*: what the nodes fetch in a
 
 ${evenness()}
 
-**So:** slots are the same for all nodes, photos and their bytes nearly. Shards that C does not divide are dealt row by row to all partitions, and every node has to fetch them: ${whole(SHARDS % NODES)} of ${whole(SHARDS)} shards make a node
+**So:** slots are the same for all nodes, photos and their bytes within a fifth of the mean. Shards that C does not divide are dealt row by row to all partitions, and every node has to fetch them: ${whole(SHARDS % NODES)} of ${whole(SHARDS)} shards make a node
 fetch ${whole(perNode)} shards instead of ${whole(divisible / NODES)} at C = 1,024. For many nodes on remote data choose C so that it divides the number of shards, or leave a few shards out. \`deal: rows\` is for few shards.
 Unequal shards even out the better the more of them a partition has; images of the smallest partition come that much more often.
 
