@@ -51,6 +51,7 @@ class Options:
     """What a server's certificate must be for; the host of the address where it is None."""
     stall: float = 30.0
     hedge: float | None = None
+    checksum: bool | None = None
 
     def check(self) -> None:
         if self.image_format not in IMAGE_FORMATS:
@@ -97,6 +98,13 @@ def parse_url(url: str) -> str | tuple[str, int]:
     raise BadOption("BAD_OPTION", f"an address is tcp://host:port, tls://host:port ([ipv6] in brackets) or unix:///absolute/path, not {url!r}")
 
 
+def is_open_way(url: str) -> bool:
+    """Whether bytes may be damaged on the way: over a network that does not encrypt, whose own checksums let one of many millions through."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return parts.scheme == "tcp" and host not in ("localhost", "::1") and not host.startswith("127.")
+
+
 @dataclass
 class Message:
     kind: int
@@ -119,6 +127,7 @@ class Link:
         self._socket = _open_socket(options)
         try:
             hello: dict[str, Any] = {"protocol": PROTOCOL_VERSION, "format": options.image_format, "client": options.name}
+            hello["checksum"] = is_open_way(options.url) if options.checksum is None else options.checksum
             token = options.current_token()
             if token is not None:
                 hello["token"] = token

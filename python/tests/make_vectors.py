@@ -100,6 +100,7 @@ def positive() -> list[dict[str, Any]]:
         good(
             "hello with everything", "client", 1, {"protocol": 1, "format": "png", "client": "é", "token": "secret ☃", "fingerprint": "sha256:00ff"}
         ),
+        good("hello that asks for checksums", "client", 1, {"protocol": 1, "format": "raw", "client": "x", "checksum": True}),
         good("nil is missing", "client", 1, {"protocol": 1, "format": "jpeg", "client": "", "token": None, "fingerprint": None}),
         good("get", "client", 2, get),
         good("get with slots in another order", "client", 2, {"id": 2**32, "step": LARGEST, "slots": [3, 0, 1]}),
@@ -227,6 +228,9 @@ def negative() -> list[dict[str, Any]]:
         bad("hello without a format", "client", "PROTOCOL", frame(1, pack({"protocol": 1, "client": "x"}))),
         bad("hello with another format", "client", "PROTOCOL", frame(1, pack({"protocol": 1, "format": "gif", "client": "x"}))),
         bad("hello with a number as token", "client", "PROTOCOL", frame(1, pack({"protocol": 1, "format": "raw", "client": "x", "token": 5}))),
+        bad(
+            "hello with a text as checksum", "client", "PROTOCOL", frame(1, pack({"protocol": 1, "format": "raw", "client": "x", "checksum": "yes"}))
+        ),
         bad("get without a step", "client", "PROTOCOL", frame(2, pack({"id": 1}))),
         bad("get of a negative step", "client", "PROTOCOL", frame(2, pack({"id": 1, "step": -1}))),
         bad("slots are no array", "client", "PROTOCOL", frame(2, pack({"id": 1, "step": 1, "slots": 3}))),

@@ -13,6 +13,7 @@ import pytest
 
 import ssl_r1
 from ssl_r1 import frame
+from ssl_r1.link import is_open_way
 from ssl_r1.model import integer, mapping, read_failed, read_info, read_place, read_puzzles
 
 VECTORS = Path(__file__).parents[2] / "test" / "vectors" / "protocol"
@@ -162,3 +163,37 @@ def test_a_code_of_the_future(tmp_path: Path) -> None:
     with Scripted(tmp_path / "s", message) as url, ssl_r1.connect(url) as client, pytest.raises(ssl_r1.ServerError) as caught:
         client.get(0)
     assert caught.value.code == "TOO_PURPLE"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_open"),
+    [
+        ("tcp://10.0.0.7:1", True),
+        ("tcp://[fe80::1]:1", True),
+        ("tcp://loader.example:1", True),
+        ("tcp://127.0.0.9:1", False),
+        ("tcp://localhost:1", False),
+        ("tcp://[::1]:1", False),
+        ("tls://10.0.0.7:1", False),
+        ("unix:///run/a.sock", False),
+    ],
+)
+def test_where_bytes_may_be_damaged_on_the_way(url: str, is_open: bool) -> None:
+    assert is_open_way(url) is is_open
+
+
+@pytest.mark.parametrize("checksum", [None, True, False])
+def test_cells_come_with_a_checksum_where_one_is_asked_for(url: str, checksum: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    summed: list[bool] = []
+    opened = frame.open_frame
+
+    def watched(prefix: bytearray, packed: bytearray, body: memoryview) -> dict[str, Any]:
+        meta = opened(prefix, packed, body)
+        if prefix[4] == frame.CELL:
+            summed.append("crc" in meta)
+        return meta
+
+    monkeypatch.setattr(frame, "open_frame", watched)
+    with ssl_r1.connect(url, checksum=checksum) as client:
+        client.get(0)
+    assert summed == [checksum is True] * 2

@@ -31,6 +31,11 @@ export function isLoopback(ip: string): boolean {
   return ip === "::1" || /^(?:::ffff:)?127\.\d+\.\d+\.\d+$/i.test(ip);
 }
 
+/** Whether bytes may be damaged on the way: over a network that does not encrypt, whose own checksums let one of many millions through. */
+export function isOpenWay(address: Address): boolean {
+  return address.kind === "tcp" && address.host !== "localhost" && !isLoopback(address.host);
+}
+
 function bad(text: string): StreamError {
   return new StreamError(
     "BAD_OPTION",

@@ -1,5 +1,5 @@
 import type { Cell, FailedSlot, Json, Puzzle } from "../model.ts";
-import { sealFrame, type Meta } from "./codec.ts";
+import { packFrame, sealFrame, type Meta } from "./codec.ts";
 import { MAX_FRAME_BYTES } from "./frame.ts";
 import { kinds } from "./messages.ts";
 import { withoutPaths } from "./told.ts";
@@ -12,11 +12,11 @@ export interface CellFrame {
   readonly bytes: number;
 }
 
-/** A cell as one frame, or as several of the same ordinal where it would be larger than `limit` bytes. */
+/** A cell as one frame, or as several of the same ordinal where it would be larger than `limit` bytes; `sealed` with a checksum. */
 export function cellFrames(
   id: number,
   cell: Cell,
-  limit: number = MAX_FRAME_BYTES,
+  { limit = MAX_FRAME_BYTES, sealed = false }: { limit?: number; sealed?: boolean } = {},
 ): readonly CellFrame[] {
   const pack = (
     puzzles: readonly Puzzle[],
@@ -32,7 +32,7 @@ export function cellFrames(
         puzzles: puzzles.map(puzzleMeta),
         failed: failed.map(failedMeta),
       };
-      const head = sealFrame(kinds.cell, meta, images);
+      const head = sealed ? sealFrame(kinds.cell, meta, images) : packFrame(kinds.cell, meta, body);
       if (head.length + body <= limit) return [{ head, images, bytes: head.length + body }];
     }
     const [first] = puzzles;

@@ -88,6 +88,8 @@ export interface Connection {
   readonly finished: Promise<void>;
 }
 
+type Hello = Extract<ClientMessage, { kind: "hello" }>;
+
 /** Milliseconds for a client to read why it is being disconnected. */
 const FAREWELL = 1_000;
 
@@ -113,7 +115,7 @@ export function serveConnection(
   const work = new Set<Promise<void>>();
   const address =
     socket.remoteAddress === undefined ? UNKNOWN : `${socket.remoteAddress}:${socket.remotePort}`;
-  let hello: Extract<ClientMessage, { kind: "hello" }> | undefined;
+  let hello: Hello | undefined;
   let activity: Activity | undefined;
   let token: Buffer | undefined;
   let rewards = 0;
@@ -202,7 +204,7 @@ export function serveConnection(
 
   const start = (
     message: Extract<ClientMessage, { kind: "get" | "stream" | "counts" }>,
-    format: ImageFormat,
+    { format, checksum = false }: Hello,
     activity: Activity,
   ): void => {
     const { id } = message;
@@ -220,6 +222,7 @@ export function serveConnection(
       outlet,
       account,
       format,
+      checksum,
       tally,
       activity,
       onError: (error) => context.onError(error),
@@ -281,7 +284,7 @@ export function serveConnection(
       case "get":
       case "stream":
       case "counts":
-        return start(message, hello.format, activity);
+        return start(message, hello, activity);
       case "credit": {
         // A request that has just ended may still be given credit.
         const credit = running.get(message.id)?.credit;

@@ -2,7 +2,7 @@ import { connect, type OnReadOpts, type Socket } from "node:net";
 import { connect as connectTls, type ConnectionOptions } from "node:tls";
 import { asStreamError, StreamError } from "../errors.ts";
 import type { ImageFormat, StreamInfo } from "../model.ts";
-import { parseAddress, type Address } from "./address.ts";
+import { isOpenWay, parseAddress, type Address } from "./address.ts";
 import { createReader, MAX_FRAME_BYTES, PREFIX_BYTES, type Frame } from "./frame.ts";
 import {
   packMessage,
@@ -53,6 +53,8 @@ export interface LinkOptions {
   /** For tls addresses. */
   readonly tls?: ClientTls | undefined;
   readonly format: ImageFormat;
+  /** Whether cells come with a checksum; where left out, over a network without TLS. */
+  readonly checksum?: boolean | undefined;
   readonly name: string;
   readonly fingerprint?: string | undefined;
   /** Milliseconds to the welcome. */
@@ -66,6 +68,7 @@ export async function openLink(options: LinkOptions): Promise<Link> {
   const { format, name, fingerprint } = options;
   const token = clientToken(options.token, options.tokenFile);
   const address = parseAddress(options.address);
+  const { checksum = isOpenWay(address) } = options;
   const secure = address.kind === "tls" ? clientTls(address.host, options.tls) : undefined;
   const sinks = new Map<number, Sink>();
   const reader = createReader(MAX_FRAME_BYTES);
@@ -181,7 +184,14 @@ export async function openLink(options: LinkOptions): Promise<Link> {
       ...(fingerprint === undefined ? {} : { fingerprint }),
     };
     socket.write(
-      packMessage({ kind: "hello", protocol: PROTOCOL_VERSION, format, client: name, ...given }),
+      packMessage({
+        kind: "hello",
+        protocol: PROTOCOL_VERSION,
+        format,
+        client: name,
+        checksum,
+        ...given,
+      }),
     );
   });
 }

@@ -53,6 +53,8 @@ export type ClientMessage =
       readonly format: ImageFormat;
       readonly client: string;
       readonly fingerprint?: string;
+      /** Whether cells are to come with a checksum. */
+      readonly checksum?: boolean;
     }
   | {
       readonly kind: "get";
@@ -134,6 +136,7 @@ export function readClientMessage(frame: Frame): ClientMessage {
         format: read.oneOf("format", imageFormats),
         client: read.text("client").slice(0, 200),
         ...read.optional("fingerprint", read.text),
+        ...read.optional("checksum", read.flag),
       };
     case kinds.get:
       return {

@@ -27,6 +27,8 @@ export interface RequestContext {
   /** Where its cells are counted. */
   readonly account: Account;
   readonly format: ImageFormat;
+  /** Whether its cells come with a checksum. */
+  readonly checksum: boolean;
   readonly tally: Tally;
   readonly activity: Activity;
   /** A failure that is nobody's but ours. */
@@ -38,7 +40,7 @@ export interface RequestContext {
 type Asked = Extract<ClientMessage, { kind: "get" | "stream" }>;
 
 export function startRequest(asked: Asked, context: RequestContext, onDone: () => void): Running {
-  const { maker, outlet, account, format, tally, activity } = context;
+  const { maker, outlet, account, format, checksum: sealed, tally, activity } = context;
   const abort = new AbortController();
   const credit = asked.kind === "stream" ? createCredit(asked.credit) : undefined;
   const writes = new Set<Promise<void>>();
@@ -64,7 +66,7 @@ export function startRequest(asked: Asked, context: RequestContext, onDone: () =
   const sendCell = async (cell: Cell): Promise<boolean> => {
     const written: Promise<void>[] = [];
     try {
-      for (const [i, frame] of cellFrames(asked.id, cell).entries()) {
+      for (const [i, frame] of cellFrames(asked.id, cell, { sealed }).entries()) {
         if (i > 0 && !(await ready())) return false;
         credit?.take(frame.bytes);
         written.push(outlet.write([frame.head, ...frame.images]));

@@ -29,7 +29,7 @@ def wait_for_end() -> None:
 threading.Thread(target=wait_for_end, daemon=True).start()
 before = None
 try:
-    with ssl_r1.connect(given["address"], **given.get("options", {})) as client, client.stream(0, given.get("steps")) as stream:
+    with ssl_r1.connect(given["address"], **{"checksum": True, **given.get("options", {})}) as client, client.stream(0, given.get("steps")) as stream:
         for batch in stream:
             if stopped.is_set():
                 break

@@ -22,7 +22,7 @@ const handles = (): object => ({
 
 let before: object | undefined;
 try {
-  const client = await connect(address, options);
+  const client = await connect(address, { checksum: true, ...options });
   try {
     const range = { signal: control.signal, ...(steps !== undefined && { steps }) };
     for await (const batch of client.stream(range)) {
