@@ -24,7 +24,7 @@ import type { Notify } from "./notice.ts";
 import { openOrigin, type Origin, type OriginOptions } from "./origin.ts";
 import { listingOrder } from "./plan/deal.ts";
 import { partitionsOf } from "./plan/nodes.ts";
-import { countAll, countFew, samplesOf, setUp } from "./setup.ts";
+import { countAll, countFew, samplesOf, setUp, sharedNotes } from "./setup.ts";
 import { openCatalog } from "./counted.ts";
 import type { Catalog } from "./sources/catalog.ts";
 import { countsOf } from "./sources/counts.ts";
@@ -130,7 +130,8 @@ async function start(
   });
   if (options.passes !== undefined) await countAll(plan, catalog, statistics);
   else if (catalog.cheap) await countFew(plan, catalog, statistics, near);
-  for (const note of origin.notes) statistics.warn(note);
+  const notes = near ? sharedNotes(plan, catalog, near) : [];
+  for (const note of [...origin.notes, ...notes]) statistics.warn(note);
   const steps = plan.steps() ?? null;
   const pool = createPool({
     threads: options.workers,

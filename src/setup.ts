@@ -153,6 +153,28 @@ export async function countFew(
   if (near?.some(isSmall)) await countAll(plan, catalog, statistics);
 }
 
+/** From so many times the shards of its own on, what a loader fetches for shards that all partitions share is told. */
+const muchShared = 1.5;
+
+/** For one of several loaders that fetch: shards that the partitions do not divide are shared row by row, and each loader fetches them whole. Lines for people. */
+export function sharedNotes(
+  { spec }: Plan,
+  catalog: Pick<Catalog, "shards" | "inPlace">,
+  near: readonly number[],
+): string[] {
+  if (catalog.inPlace || near.length === 0) return [];
+  const { partitions } = spec;
+  const sources = spec.sources ?? [{ shards: catalog.shards, deal: spec.deal }];
+  return sources.flatMap(({ shards, deal = spec.deal }) => {
+    const rest = shards % partitions;
+    const own = Math.floor(shards / partitions) * near.length;
+    if (deal !== "shards" || own + rest < own * muchShared) return [];
+    return [
+      `${rest} of ${shards} shards are dealt row by row to all ${partitions} partitions, so every loader fetches them; this one beside ${own} of its own: a number of partitions that divides the shards, or nearly, saves that`,
+    ];
+  });
+}
+
 /** Shards that hold rows of the partitions. */
 function shardsOf(plan: Plan, partitions: readonly number[]): number[] {
   const sources = plan.spec.sources ?? [undefined];
