@@ -8,7 +8,7 @@ export interface Fields {
   integer(name: string, least: number): number;
   number(name: string): number;
   readonly text: (name: string) => string;
-  flag(name: string): boolean;
+  readonly flag: (name: string) => boolean;
   readonly id: () => number;
   oneOf<T extends string>(name: string, values: readonly T[]): T;
   readonly integers: (name: string) => readonly number[];
