@@ -13,7 +13,10 @@ import { dial, greeted, hello, type Peer } from "./peer.ts";
 
 vi.mock(import("node:crypto"), async (original) => {
   const actual = await original();
-  return { ...actual, timingSafeEqual: vi.fn<typeof actual.timingSafeEqual>(actual.timingSafeEqual) };
+  return {
+    ...actual,
+    timingSafeEqual: vi.fn<typeof actual.timingSafeEqual>(actual.timingSafeEqual),
+  };
 });
 
 let folder: string;
