@@ -155,7 +155,8 @@ export function serveCommand(): Command {
           ? setInterval(() => show(stream, server, followed, traffic), 500)
           : undefined;
         const reload = (): void => void server.reload();
-        process.on("SIGHUP", reload);
+        // where somebody's terminal is gone it ends the loader, as ever
+        if (!process.stdin.isTTY && !process.stderr.isTTY) process.on("SIGHUP", reload);
         const signal = await lifetime.next();
         if (signal === DRAIN) {
           subject = { ...subject, phase: "draining" };
