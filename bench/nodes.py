@@ -12,8 +12,9 @@ import statistics
 import sys
 import time
 
-import ssl_r1
 from client import cpu_of
+
+import ssl_r1
 
 
 def main() -> None:
@@ -42,7 +43,7 @@ def main() -> None:
         }
         if kill_at < 0:
             report["cpu_milliseconds_per_puzzle"] = {
-                "loaders": [round((cpu_of(pid) - before) / puzzles * 1000, 3) for pid, before in zip(pids, theirs)],
+                "loaders": [round((cpu_of(pid) - before) / puzzles * 1000, 3) for pid, before in zip(pids, theirs, strict=True)],
                 "client": round((time.process_time() - mine) / puzzles * 1000, 3),
             }
         state = client.state()
