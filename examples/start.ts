@@ -11,7 +11,18 @@ const [source = "shards"] = process.argv.slice(2);
 setUpPython("run");
 const loader = spawn(
   process.execPath,
-  ["src/cli/main.ts", "serve", source, "--seed", "7", "--listen", "tcp://127.0.0.1:0", "--json"],
+  [
+    "src/cli/main.ts",
+    "serve",
+    source,
+    "--seed",
+    "7",
+    "--listen",
+    "tcp://127.0.0.1:0",
+    "--json",
+    "--log-level",
+    "warn",
+  ],
   { cwd: root, stdio: ["ignore", "pipe", "inherit"] },
 );
 const ended = once(loader, "exit");
