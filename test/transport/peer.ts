@@ -1,6 +1,6 @@
 import { connect as connectSocket, type Socket } from "node:net";
 import { parseAddress } from "../../src/transport/address.ts";
-import { createReader, MAX_FRAME_BYTES } from "../../src/transport/frame.ts";
+import { createReader, MAX_FRAME_BYTES, PREFIX_BYTES } from "../../src/transport/frame.ts";
 import {
   packMessage,
   readServerMessage,
@@ -12,8 +12,9 @@ import {
 export interface Peer {
   readonly socket: Socket;
   send(...messages: ClientMessage[]): void;
-  /** The next message; undefined when the connection is closed. */
-  next(): Promise<ServerMessage | undefined>;
+  raw(bytes: Uint8Array): void;
+  /** The next message, with the length of its frame; undefined when the connection is closed. */
+  next(): Promise<(ServerMessage & { readonly bytes: number }) | undefined>;
   /** All messages up to and including the first of these kinds. */
   until(...kinds: string[]): Promise<ServerMessage[]>;
 }
@@ -33,7 +34,10 @@ export async function dial(address: string): Promise<Peer> {
   socket.on("error", () => {});
   const messages = (async function* () {
     for await (const chunk of socket as AsyncIterable<Buffer>)
-      for (const frame of reader.push(chunk)) yield readServerMessage(frame);
+      for (const frame of reader.push(chunk)) {
+        const bytes = PREFIX_BYTES + frame.meta.length + frame.body.length;
+        yield { ...readServerMessage(frame), bytes };
+      }
   })();
   await new Promise((resolve) => socket.once("connect", resolve));
   const peer: Peer = {
@@ -41,6 +45,7 @@ export async function dial(address: string): Promise<Peer> {
     send(...sent) {
       for (const message of sent) socket.write(packMessage(message));
     },
+    raw: (bytes) => void socket.write(bytes),
     async next() {
       const next = await messages.next().catch(() => undefined);
       return next?.done === false ? next.value : undefined;

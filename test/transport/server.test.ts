@@ -9,27 +9,17 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import {
-  connect as connectSocket,
-  createServer as createSocketServer,
-  type Socket,
-} from "node:net";
+import { createServer as createSocketServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { StreamError } from "../../src/errors.ts";
 import type { CellMaker } from "../../src/model.ts";
-import { parseAddress } from "../../src/transport/address.ts";
-import { createReader, MAX_FRAME_BYTES, PREFIX_BYTES } from "../../src/transport/frame.ts";
-import {
-  packMessage,
-  readServerMessage,
-  type ClientMessage,
-  type ServerMessage,
-} from "../../src/transport/messages.ts";
+import type { ServerMessage } from "../../src/transport/messages.ts";
 import { createServer, type Server, type ServerOptions } from "../../src/transport/server.ts";
 import { createFake, pixel, type FakeMaker, type FakeOptions } from "./fake.ts";
+import { dial as dialPeer, hello, type Peer } from "./peer.ts";
 
 let folder: string;
 let maker: FakeMaker;
@@ -67,62 +57,11 @@ async function serve(
   return server;
 }
 
-/** A client that does only what the test says. */
-interface Peer {
-  readonly socket: Socket;
-  send(...messages: ClientMessage[]): void;
-  raw(bytes: Uint8Array): void;
-  /** The next message; undefined when the server has closed the connection. */
-  next(): Promise<(ServerMessage & { bytes: number }) | undefined>;
-  /** All messages up to and including the first that ends a request or the connection. */
-  until(...kinds: string[]): Promise<ServerMessage[]>;
-}
-
 async function dial(address = server?.address ?? ""): Promise<Peer> {
-  const parsed = parseAddress(address);
-  const socket =
-    parsed.kind === "unix" ? connectSocket(parsed.path) : connectSocket(parsed.port, parsed.host);
-  const reader = createReader(MAX_FRAME_BYTES);
-  socket.on("error", () => {});
-  const messages = (async function* () {
-    for await (const chunk of socket as AsyncIterable<Buffer>) {
-      for (const frame of reader.push(chunk)) {
-        const bytes = PREFIX_BYTES + frame.meta.length + frame.body.length;
-        yield { ...readServerMessage(frame), bytes };
-      }
-    }
-  })();
-  const peer: Peer = {
-    socket,
-    send(...sent) {
-      for (const message of sent) socket.write(packMessage(message));
-    },
-    raw: (bytes) => void socket.write(bytes),
-    async next() {
-      const next = await messages.next().catch(() => undefined);
-      return next?.done === false ? next.value : undefined;
-    },
-    async until(...kinds) {
-      const found: ServerMessage[] = [];
-      for (;;) {
-        const message = await peer.next();
-        if (message === undefined) throw new Error(`closed before any of ${kinds.join()}`);
-        found.push(message);
-        if (kinds.includes(message.kind)) return found;
-      }
-    },
-  };
+  const peer = await dialPeer(address);
   peers.add(peer);
-  await new Promise((resolve) => socket.once("connect", resolve));
   return peer;
 }
-
-const hello: ClientMessage & { kind: "hello" } = {
-  kind: "hello",
-  protocol: 1,
-  format: "raw",
-  client: "test",
-};
 
 async function greeted(address?: string): Promise<Peer> {
   const peer = await dial(address);
